@@ -8,7 +8,10 @@
 # heap_nofile_open: nothing third-party reaches the libc's heap. Not in sanitizer variants, which want to see each call.
 include tools/variant.mk
 
-JOBS    ?= $(shell nproc)
+JOBS    := $(shell nproc)
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(JOBS)
+endif
 DEPS    := build/deps/$(VARIANT)
 WORK    := $(CURDIR)/build/obj/deps/$(VARIANT)
 ROOT    := $(WORK)/root
@@ -21,7 +24,7 @@ PLAIN   := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CROSS -u VARIANT -u ARCH
 
 # A linked build/deps belongs to another tree: its libraries are used as they are.
 ifneq ($(and $(shell test -L build/deps && echo linked),$(wildcard $(DEPS)/cflags)),)
-all:
+all: ; @:
 else
 all: $(DEPS)/$(KEY).stamp
 endif
@@ -29,8 +32,8 @@ endif
 $(DEPS)/$(KEY).stamp: $(SRC)/$(SRCKEY).stamp
 	@echo "deps: building the libraries for $(VARIANT) (about a minute; once)"
 	@rm -rf $(WORK) && mkdir -p $(ROOT)/include $(ROOT)/lib
-	@$(MAKE) --no-print-directory -j$(JOBS) -f tools/deps.mk VARIANT=$(VARIANT) CROSS=$(CROSS) $(if $(SAN),,musl)
-	@$(MAKE) --no-print-directory -j$(JOBS) -f tools/deps.mk VARIANT=$(VARIANT) CROSS=$(CROSS) libs
+	@for step in $(if $(SAN),,musl) libs; do \
+	  $(MAKE) --no-print-directory -f tools/deps.mk VARIANT=$(VARIANT) CROSS=$(CROSS) $$step || exit 1; done
 	@mkdir -p build/deps && rm -rf $(DEPS).new && cp -a $(ROOT) $(DEPS).new
 	@sed 's#@ROOT@#$(realpath build)/deps/$(VARIANT)#g' $(CONFIG)/musl.specs.in > $(DEPS).new/musl.specs
 	@printf '%s\n' $(USE) > $(DEPS).new/cflags
