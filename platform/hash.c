@@ -123,6 +123,11 @@ uint32_t crc32c_scalar(uint32_t crc, const void *data, size_t size)
     return ~crc;
 }
 
+#if !defined(__x86_64__) && !defined(__aarch64__)
+uint32_t (*const crc32c_hardware)(uint32_t crc, const void *data, size_t size) = NULL;
+const char *const crc32c_hardware_name = "none";
+#endif
+
 static uint32_t (*crc32c_run)(uint32_t crc, const void *data, size_t size) = crc32c_scalar;
 
 uint32_t crc32c(uint32_t crc, const void *data, size_t size)

@@ -3,7 +3,7 @@
  * (Aumasson, Bernstein 2012). And CRC-32C for stored blocks (Castagnoli polynomial, RFC 3720 section 12.1).
  *
  * Threads: any; pure functions. hash_select at boot.
- * Variants: crc32c with the CPU's CRC instructions (hash_x86.c, hash_arm.c); scalar defines the result.
+ * Variants: crc32c with the CPU's CRC instructions (hash_x86_64.c, hash_aarch64.c); scalar defines the result.
  */
 #ifndef PLATFORM_HASH_H
 #define PLATFORM_HASH_H

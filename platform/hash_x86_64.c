@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* platform/hash_x86.c — CRC-32C with the instruction of SSE4.2. */
+/* platform/hash_x86_64.c — CRC-32C with the instruction of SSE4.2. */
 #include "platform/hash.h"
-
-#if defined(__x86_64__)
 
 #include <nmmintrin.h>
 #include <string.h>
@@ -23,10 +21,3 @@ __attribute__((target("sse4.2"))) static uint32_t crc32c_sse42(uint32_t crc, con
 
 uint32_t (*const crc32c_hardware)(uint32_t crc, const void *data, size_t size) = crc32c_sse42;
 const char *const crc32c_hardware_name = "sse4.2";
-
-#elif !defined(__aarch64__)
-
-uint32_t (*const crc32c_hardware)(uint32_t crc, const void *data, size_t size) = NULL;
-const char *const crc32c_hardware_name = "none";
-
-#endif

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* platform/hash_arm.c — CRC-32C with the CRC instructions of ARMv8 (optional in 8.0, always there from 8.1 on). */
+/* platform/hash_aarch64.c — CRC-32C with the CRC instructions of ARMv8 (optional in 8.0, always there from 8.1 on). */
 #include "platform/hash.h"
-
-#if defined(__aarch64__)
 
 #include <string.h>
 
@@ -34,5 +32,3 @@ static uint32_t crc32c_armv8(uint32_t crc, const void *data, size_t size)
 
 uint32_t (*const crc32c_hardware)(uint32_t crc, const void *data, size_t size) = crc32c_armv8;
 const char *const crc32c_hardware_name = "armv8-crc";
-
-#endif
