@@ -50,13 +50,13 @@ class Tree:
 def the_first_source_is_taken(folder):
     tree = Tree(folder)
     assert tree.run("fetch").returncode == 0
-    assert tree.kept() == ["thing-1.0-one.tar.gz"], tree.kept()
+    assert tree.kept() == ["thing-one.tar.gz"], tree.kept()
 
 
 def a_source_that_is_gone_is_passed_over(folder):
     tree = Tree(folder, first_there=False)
     assert tree.run("fetch").returncode == 0
-    assert tree.kept() == ["thing-1.0-two.tar.gz"], tree.kept()
+    assert tree.kept() == ["thing-two.tar.gz"], tree.kept()
 
 
 def no_source_left_says_which_and_what_to_do(folder):
@@ -78,7 +78,7 @@ def a_wrong_digest_stops(folder):
 def a_kept_archive_is_checked_again(folder):
     tree = Tree(folder)
     assert tree.run("fetch").returncode == 0
-    kept = tree.folder / "build" / "dl" / "thing-1.0-one.tar.gz"
+    kept = tree.folder / "build" / "dl" / "thing-one.tar.gz"
     kept.write_bytes(b"torn")
     assert tree.run("fetch").returncode == 1
 
@@ -89,7 +89,7 @@ def deps_dir_takes_any_name_and_no_network(folder):
     tree.two.rename(tree.folder / "usb" / "whatever.bin")
     tree.one.unlink()
     run = tree.run("fetch", DEPS_DIR=str(tree.folder / "usb"))
-    assert run.returncode == 0 and tree.kept() == ["thing-1.0-two.tar.gz"], run.stdout
+    assert run.returncode == 0 and tree.kept() == ["thing-two.tar.gz"], run.stdout
 
 
 def deps_dir_without_it_fails_although_the_source_is_there(folder):
