@@ -45,7 +45,8 @@ SUPPORT := $(wildcard tests/support/*.c)
 objects  = $(addsuffix .o,$(addprefix $(O)/obj/,$(basename $1)))
 
 # --- how
-WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror
+WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror \
+	$(if $(SAN),,-Wno-format-truncation)
 UBSAN  := $(if $(filter asan,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined)
 CC     := $(CC_BASE)
 CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
@@ -146,7 +147,7 @@ EMULATOR = $(firstword $(foreach e,qemu-aarch64-static qemu-aarch64,$(shell comm
 ARM      = $(if $(filter aarch64,$(MACHINE)),,$(patsubst build/$(MACHINE)/%,build/aarch64/%,$(UNIT) $(KERNEL)))
 run-tests:
 	@$(RUN_TESTS) $(call suite,house,$(wildcard tests/house/test_*.py)) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT)) \
-	  $(if $(wildcard tests/e2e/run.sh),--suite e2e --limit 1200 "env LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh") \
+	  $(if $(wildcard tests/e2e/run.sh),--suite e2e --limit 1200 --alone "env LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh") \
 	  $(if $(wildcard $(ARM)),--suite aarch64 --runner "$(EMULATOR)" $(ARM))
 
 unit: tests
@@ -188,10 +189,10 @@ run: all
 	@echo 'make run: packages, libraries and program are there; starting $(O)/larder serve $(ARGS)'
 	@exec $(O)/larder serve $(ARGS)
 
-bench: all
+bench: all $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/bench/bench_*.c))
 	@tools/need bench
 	@[ -f tests/bench/run.py ] || { echo 'make bench: there is no tests/bench/run.py yet' >&2; exit 2; }
-	@python3 tests/bench/run.py $(ARGS)
+	@LARDER=$(CURDIR)/$(O)/larder python3 tests/bench/run.py $(ARGS)
 
 eval: all
 	@echo 'make eval: the semantic tier is not built yet, so there is nothing to judge' >&2; exit 2
