@@ -31,8 +31,7 @@ FOUND   := $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*.S)))
 # X_<architecture> and X_<instruction set> belong to one machine; X_san replaces X in sanitizer variants
 ISA_x86_64  := x86_64 sse42 popcnt avx2 avx512
 ISA_aarch64 := aarch64 neon dotprod
-ISA_arm     := arm neon
-ISA_ALL     := $(sort $(ISA_x86_64) $(ISA_aarch64) $(ISA_arm))
+ISA_ALL     := $(ISA_x86_64) $(ISA_aarch64)
 FOREIGN     := $(filter-out $(ISA_$(ARCH)),$(ISA_ALL))
 TWINS       := $(filter %_san.c,$(FOUND))
 UNWANTED    := $(foreach i,$(FOREIGN),%_$i.c %_$i.S) $(if $(SAN),$(TWINS:%_san.c=%.c),$(TWINS))
@@ -139,7 +138,7 @@ suite     = $(if $2,--suite $1 $2)
 test:
 	@tools/need build test tidy e2e
 	@$(MAKE) all tests
-	@if tools/need aarch64 emulate; then $(MAKE) CROSS=aarch64-linux-musl tests; \
+	@if [ $(MACHINE) = aarch64 ]; then :; elif tools/need aarch64 emulate; then $(MAKE) CROSS=aarch64-linux-musl tests; \
 	  else echo 'skipped: the aarch64 tests (no cross compiler or no emulator could be installed)'; fi
 	@$(MAKE) run-tests
 .PHONY: run-tests
