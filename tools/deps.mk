@@ -23,7 +23,7 @@ SRCKEY  := $(shell cat tools/deps.lock tools/deps | sha256sum | cut -c1-16)
 PLAIN   := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CROSS -u VARIANT -u ARCH
 
 # A linked build/deps belongs to another tree: its libraries are used as they are.
-ifneq ($(and $(shell test -L build/deps && echo linked),$(wildcard $(DEPS)/cflags)),)
+ifneq ($(wildcard $(DEPS)/$(KEY).stamp)$(and $(shell test -L build/deps && echo linked),$(wildcard $(DEPS)/cflags)),)
 all: ; @:
 else
 all: $(DEPS)/$(KEY).stamp
