@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/dialect.h — the two wire languages of this floor: OpenAI chat/completions and Anthropic messages.
+ *
+ * Everything here is a pure function of bytes: what a request asks (question), whether a reply may be kept (verdict),
+ * one form of a reply made from the other (replay), and the error shapes. A table per dialect names its fields.
+ *
+ * Owner:   spans point into the caller's body, arena or JSON scratch, as each function says.
+ * Threads: any, with a scratch of its own.
+ * Not here: transport, credentials, routes.
+ */
+#ifndef GATEWAY_DIALECT_H
+#define GATEWAY_DIALECT_H
+
+#include "cache/canonical.h"
+#include "platform/arena.h"
+#include "platform/json.h"
+#include "platform/text.h"
+
+enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECTS };
+
+const char *dialect_name(enum dialect dialect); /* "openai", "anthropic" */
+
+/* ---- requests */
+
+enum question_flags {
+    QUESTION_STREAM = 1 << 0,
+    QUESTION_INCLUDE_USAGE = 1 << 1, /* stream_options.include_usage */
+    QUESTION_DUPLICATE = 1 << 2,     /* a duplicate member name somewhere: forward, never look up or store */
+    QUESTION_SYSTEM = 1 << 3,        /* has a system prompt */
+    QUESTION_TOOLS = 1 << 4,         /* tools, tool calls or tool results are present */
+    QUESTION_MEDIA = 1 << 5,         /* images, audio, files */
+    QUESTION_MANY = 1 << 6,          /* n > 1 */
+    QUESTION_SCHEMA = 1 << 7,        /* JSON schema (or JSON mode) output */
+    QUESTION_HISTORY = 1 << 8,       /* an assistant turn in the history */
+    QUESTION_SAMPLED = 1 << 9,       /* explicit temperature above 0 without seed */
+    QUESTION_SINGLE = 1 << 10,       /* exactly one user message besides system ones: packs may answer */
+    QUESTION_USAGE_SPLICED = 1 << 11, /* app's own: include_usage was added upstream */
+};
+
+struct question {
+    enum dialect dialect;
+    unsigned flags;
+    const char *bypass;   /* why neither looked up nor stored ("conversation", "web_search_options" …; static), or NULL */
+    struct span model;    /* in the arena */
+    struct span query;    /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
+    struct request_parts parts; /* short digests, for the miss reason */
+    struct digest digest; /* identity */
+};
+
+struct question_context {
+    enum dialect dialect;
+    struct span scope;     /* bytes that count besides the body: tenant, endpoint, headers that count, namespace */
+    const struct span *masks; /* patterns for system prompts (mask.h) */
+    unsigned mask_count;
+};
+
+/* Reads a body of one of the chat endpoints. RC_INVALID: not a JSON object, no model, no messages …: `error` says what in
+ * a sentence for the client (static or in the arena). Nothing points into the scratch afterwards. */
+int question_read(struct span body, const struct question_context *context, struct json_scratch *scratch,
+                  struct arena *arena, struct question *question, struct span *error);
+
+/* The body with stream_options.include_usage spliced in and no other byte moved (OpenAI streams). */
+int question_add_usage(struct span body, struct json_scratch *scratch, struct arena *arena, struct span *spliced);
+
+/* ---- replies */
+
+struct usage {
+    int64_t input_uncached, cache_read, cache_write_5m, cache_write_1h, output, reasoning; /* -1: not said */
+};
+
+struct verdict {
+    bool storable;
+    bool complete;       /* the terminal event or a whole object was seen */
+    bool tool_calls;
+    const char *reason;  /* when not storable: "finish_reason length", "stream cut", "error event" …; static */
+    char model[64];      /* that answered; terminated */
+    struct usage usage;
+};
+
+/* Judges a whole recorded reply of status 200. `stream`: body is SSE. Walks events with the scratch; no state. */
+void verdict_of(enum dialect dialect, bool stream, struct span body, struct json_scratch *scratch,
+                struct verdict *verdict);
+
+/* Follows a live stream in a growing buffer: finds event borders, the terminal event, and the OpenAI usage chunk that
+ * must be hidden from a client that did not ask for it. Offsets count from the start of the body. */
+struct live_stream {
+    enum dialect dialect;
+    size_t scanned;      /* up to here events are complete */
+    bool terminal;       /* [DONE] or message_stop was seen */
+    bool error;          /* an error event was seen */
+    size_t usage_from, usage_to; /* the usage chunk's event, 0 and 0 until seen */
+};
+void live_stream_scan(struct live_stream *live, struct span body, struct json_scratch *scratch);
+
+/* ---- replay: one form made from the other. out gets the body; RC_TOO_LARGE when it does not fit, RC_CORRUPT when the
+ * stored body does not make sense. id, created, model, content, tool calls, thinking and signatures are kept. */
+int replay_object_from_stream(enum dialect dialect, struct span stream, struct json_scratch *scratch, struct text *out);
+int replay_stream_from_object(enum dialect dialect, struct span object, bool include_usage,
+                              struct json_scratch *scratch, struct text *out);
+/* An OpenAI stream without its usage chunk (and without `usage: null` left dangling only where we added it). */
+int replay_strip_usage(struct span stream, struct json_scratch *scratch, struct text *out);
+size_t replay_bound(size_t stored_size); /* room that the functions above need at most */
+
+/* A fresh reply in object form around a text (packs). */
+void reply_object(enum dialect dialect, struct span id, struct span model, uint64_t created_s, struct span answer,
+                  struct text *out);
+
+/* ---- errors and lists */
+
+/* Body of an error in the dialect's shape. `type` in that dialect's vocabulary is chosen from the status. `code` may be
+ * NULL (null in OpenAI's shape, left out in Anthropic's). */
+void dialect_error(enum dialect dialect, unsigned status, const char *code, struct span message, struct span request_id,
+                   struct text *out);
+/* An error as an event inside a stream that has already begun. */
+void dialect_error_event(enum dialect dialect, const char *code, struct span message, struct text *out);
+
+struct model_entry {
+    struct span id, owner, display_name;
+    int64_t created_s;
+};
+enum { MODELS_MAX = 1024 };
+/* Reads a provider's list (either shape; which is found out) into `models` (spans in the arena). */
+int models_read(struct span body, struct json_scratch *scratch, struct arena *arena, struct model_entry *models,
+                unsigned max, unsigned *count, bool *has_more);
+void models_write(enum dialect dialect, const struct model_entry *models, unsigned count, struct text *out);
+
+#endif

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cache/cache.h — the store of answers as the gateway sees it: find by digest, read, put, remove.
+ *
+ * RAM holds the exact index (24 bytes an entry), the eviction state and Hot (the busiest replies, decoded); LMDB under
+ * storage/ holds the rest. The lane never walks a B-tree: cache_find and hot_* touch RAM only, cache_read is an
+ * offloaded read, writes go to the writer thread.
+ *
+ * Owner:   this module owns all of it; spans in struct cache_answer point into the caller's arena.
+ * Threads: lane only (cache_read waits, so from a fiber).
+ * Fails:   a damaged, full or read-only store never stops serving: puts are dropped and counted, finds still work.
+ * Ids:     64-bit, never reused, increasing.
+ */
+#ifndef CACHE_CACHE_H
+#define CACHE_CACHE_H
+
+#include "platform/arena.h"
+#include "platform/hash.h"
+
+enum { DIGEST_SIZE = 32, ENTRY_TENANT_SIZE = 16, ENTRY_NAME_MAX = 64, ENTRY_QUERY_MAX = 4096 };
+
+struct digest {
+    unsigned char bytes[DIGEST_SIZE];
+};
+
+enum entry_form { ENTRY_OBJECT = 0, ENTRY_STREAM = 1 };
+
+enum entry_flags {
+    ENTRY_TOOL_CALLS = 1, /* exact hits only, never semantic */
+    ENTRY_FALLBACK = 2,   /* answered by a later link of a chain */
+    ENTRY_PINNED = 4,     /* never evicted */
+    ENTRY_SEALED = 8,     /* body and query are sealed (storage issue) */
+};
+
+/* What is known of an entry besides its texts; the same fields stand in its stored header. */
+struct entry_meta {
+    uint64_t id;
+    uint64_t created_us;  /* wall */
+    uint32_t ttl_s;       /* 0: never fresh */
+    uint8_t dialect;      /* app's enum dialect */
+    uint8_t form;         /* enum entry_form: how it was recorded */
+    uint8_t flags;        /* enum entry_flags */
+    uint8_t chain_link;   /* which link of the route's chain answered, 0 first */
+    uint32_t upstream_ms; /* what the call took: to the last byte */
+    uint32_t tokens_in, tokens_out;
+    uint32_t key_id;      /* of the sealing key; 0: not sealed */
+    uint8_t tenant[ENTRY_TENANT_SIZE];
+    char provider[ENTRY_NAME_MAX]; /* terminated */
+    char model[ENTRY_NAME_MAX];    /* that answered; terminated, cut when longer */
+};
+
+struct cache_limits {
+    unsigned entries_max;
+    uint64_t bytes_max;   /* on disk; also the map's size at open, plus slack */
+    size_t hot_bytes;
+    size_t body_max;      /* largest body ever stored (parse_max) */
+    uint64_t sync_us;     /* a commit at the latest after this */
+    enum { EVICT_SIEVE, EVICT_LRU } eviction;
+};
+
+struct cache_boot {       /* what opening found, to be said to the operator */
+    unsigned entries;
+    bool fresh;           /* nothing was there */
+    bool moved_aside;     /* damaged: moved to <data>/entries.damaged, started cold */
+    bool read_only;       /* serves what is there, stores nothing */
+    char message[256];
+};
+
+/* Boot. RC_VERSION: written by a newer Larder (refused, nothing touched); RC_EXISTS: another process holds it. */
+int cache_reserve(const struct cache_limits *limits);
+int cache_open(const char *data_folder, struct cache_boot *boot);
+/* Commits what waits, writes the snapshot, closes. */
+void cache_close(void);
+/* Reload: entries_max and bytes_max may shrink or grow within the reserved bounds. */
+void cache_limits_set(const struct cache_limits *limits);
+
+enum cache_state { CACHE_FRESH, CACHE_EXPIRED /* past its TTL, still stored */ };
+
+struct cache_found {
+    uint64_t id;
+    uint64_t created_us;
+    uint32_t ttl_s;
+    enum cache_state state;
+};
+
+/* RC_NOT_FOUND: *evicted tells whether the digest was here lately and had to leave (a small filter, may err rarely). */
+int cache_find(const struct digest *digest, struct cache_found *found, bool *evicted);
+/* A hit was served: eviction state and counters, RAM only. */
+void cache_touch(uint64_t id);
+
+struct cache_answer {
+    struct entry_meta meta;
+    struct span query; /* text for the guards, may be empty */
+    struct span body;  /* as recorded */
+};
+/* From Hot's raw copy or LMDB. The full digest is verified: RC_NOT_FOUND when the slot was another's or the entry left;
+ * RC_CORRUPT when a CRC fails (the entry is dropped and counted). */
+int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
+
+/* Stores an answer. Everything is copied. *id gets the new id; it is found at once and committed later; `evicted`
+ * victims leave first. RC_FULL: the writer's queue has no room (dropped, counted), RC_READ_ONLY, RC_TOO_LARGE. */
+int cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
+              uint64_t *id);
+int cache_remove(uint64_t id);
+/* Removes all, or one tenant's; waits for the commit (fiber). *removed counts. */
+int cache_purge(const uint8_t tenant[ENTRY_TENANT_SIZE] /* NULL: all */, unsigned *removed);
+/* Waits until all that was put before is committed (fiber). RC_TIMEOUT. */
+int cache_sync(uint64_t deadline_us);
+
+/* ---- Hot: decoded replies in RAM, ready to send. `variant` is the caller's (form, usage or not).
+ * An object is `head_room` bytes for the caller's head right before the body; the caller writes it. */
+struct hot_reply {
+    unsigned char *body;   /* head_room writable bytes lie before it */
+    size_t body_size, head_room;
+    const struct entry_meta *meta;
+    uint32_t note[4];      /* caller's own */
+};
+/* NULL when not there. Valid until the next hot_put or wait, unless pinned. Marks it as used. */
+struct hot_reply *hot_find(uint64_t id, unsigned variant);
+/* RC_FULL when it is larger than a quarter of Hot or everything is pinned. */
+int hot_put(const struct entry_meta *meta, unsigned variant, size_t head_room, struct span body,
+            struct hot_reply **reply);
+void hot_pin(struct hot_reply *reply);   /* while a send is only partly done */
+void hot_unpin(struct hot_reply *reply);
+void hot_drop(uint64_t id);              /* every variant */
+
+struct cache_stats {
+    unsigned entries, entries_max, hot_entries, waiting;
+    uint64_t bytes, bytes_max, hot_bytes, bytes_written, commits, stored, dropped, evicted, corrupt, expired_kept;
+    bool read_only;
+};
+void cache_stats(struct cache_stats *stats);
+/* Newest first: fills up to `count` metas of entries older than id `before` (UINT64_MAX: start), with the first bytes of
+ * the query in queries[i] (in the arena). Fiber (offloaded). */
+int cache_list(uint64_t before, unsigned count, struct arena *arena, struct entry_meta *metas, struct span *queries,
+               unsigned *listed);
+
+#endif

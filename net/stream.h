@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net/stream.h — a connected socket, plain or TLS, that never blocks.
+ *
+ * Owner:   whoever opened it; stream_close gives socket and TLS session back.
+ * Threads: lane; TLS handshake steps run on the compute pool while the fiber waits.
+ * Fails:   RC_AGAIN (wait for stream_wants), RC_CLOSED (orderly end), RC_IO (reset), RC_TIMEOUT, RC_CANCELLED,
+ *          RC_UNTRUSTED.
+ */
+#ifndef NET_STREAM_H
+#define NET_STREAM_H
+
+#include "platform/fiber.h"
+#include "platform/span.h"
+
+struct tls_session;
+
+struct stream {
+    struct fiber_source source; /* .source.fd, -1 when closed */
+    struct tls_session *tls;    /* NULL: plain */
+};
+
+void stream_init(struct stream *s, int fd);
+/* Non-blocking. *done > 0 with RC_OK. stream_recv of a TLS stream may hold decrypted bytes: read until RC_AGAIN. */
+int stream_recv(struct stream *s, void *buffer, size_t capacity, size_t *done);
+int stream_send(struct stream *s, const void *data, size_t size, size_t *done);
+/* The events to wait for after RC_AGAIN of the last call (TLS may want to read in order to write). */
+unsigned stream_wants(const struct stream *s, unsigned plain_events);
+/* Fiber: until some bytes came / all are sent. The source must be a fiber_source of the calling fiber. */
+int stream_recv_wait(struct stream *s, void *buffer, size_t capacity, size_t *done, uint64_t deadline_us);
+int stream_send_all(struct stream *s, const void *data, size_t size, uint64_t deadline_us);
+/* close_notify when TLS and possible, then close. `reset`: SO_LINGER 0, so that the peer sees an abort. */
+void stream_close(struct stream *s, bool reset);
+
+#endif

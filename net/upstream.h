@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* net/upstream.h — calls to a provider: pooled connections, TLS, proxy, one HTTP exchange at a time on each.
+ *
+ * Owner:   an upstream (one a provider) is the configuration's; a call is its fiber's until upstream_end.
+ * Threads: lane only.
+ * Fails:   RC_UNREACHABLE (DNS, connect, proxy), RC_UNTRUSTED, RC_TIMEOUT, RC_CLOSED (ended too early), RC_INVALID (not
+ *          HTTP), RC_FULL (its `concurrent` bound, after waiting to the deadline), RC_CANCELLED. call->message says
+ *          what happened in words, with the host.
+ * Retry:   one transparent retry on a fresh connection when a pooled one turns out dead before any reply byte came and
+ *          the request is held whole; everything else is the caller's policy.
+ */
+#ifndef NET_UPSTREAM_H
+#define NET_UPSTREAM_H
+
+#include "net/http1.h"
+#include "net/tls.h"
+#include "platform/arena.h"
+
+enum { UPSTREAM_IDLE_MAX = 16, UPSTREAM_MESSAGE_MAX = 200, UPSTREAM_READ_SIZE = 16384 };
+
+struct upstream_options {
+    struct span name;      /* provider's, for logs */
+    struct span host;
+    unsigned port;
+    bool tls;
+    struct tls_trust *trust;
+    struct span proxy_host; /* CONNECT proxy (also for plain http targets); empty: none */
+    unsigned proxy_port;
+    struct span proxy_authorization; /* whole field value, or empty */
+    unsigned concurrent;
+    uint64_t connect_us, first_byte_us, idle_us;
+    uint64_t idle_keep_us; /* pooled connections are closed after this long unused */
+};
+
+struct upstream; /* opaque */
+
+/* `upstreams_max` providers, `calls_max` flights; read buffers come from here. */
+int upstream_reserve(unsigned upstreams_max, unsigned calls_max);
+int upstream_open(const struct upstream_options *options, struct upstream **upstream);
+void upstream_release(struct upstream *upstream); /* pooled connections close; calls under way go on */
+
+struct upstream_call {
+    struct upstream *upstream;
+    struct http_head head;        /* of the reply, after upstream_reply */
+    char message[UPSTREAM_MESSAGE_MAX];
+    uint64_t connected_us, first_byte_us; /* monotonic, 0 until then */
+    bool reused;
+    struct upstream_connection *connection; /* module's own */
+    struct http_chunked chunked;
+    uint64_t body_left;
+    struct span pending;
+};
+
+/* Sends a request: `head` is the whole composed head (request line to blank line), `body` what is held whole. */
+int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct span method, struct span head,
+                   struct span body, uint64_t deadline_us);
+/* More request body, already framed (bodies that stream through). */
+int upstream_send(struct upstream_call *call, const void *data, size_t size, uint64_t deadline_us);
+/* Waits for the final reply head; any number of 1xx is skipped. Spans of call->head stay valid until upstream_end. */
+int upstream_reply(struct upstream_call *call, uint64_t deadline_us);
+/* Next body bytes, decoded from chunking, as they come: *piece is a view valid until the next call. RC_EMPTY at the
+ * end; RC_CLOSED when the body was cut short; RC_TIMEOUT after options.idle_us without a byte. */
+int upstream_read(struct upstream_call *call, struct span *piece, uint64_t deadline_us);
+/* Gives the connection back to the pool when the exchange was complete and may be reused, else closes it. */
+void upstream_end(struct upstream_call *call);
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* platform/crypto.h — hashes, keyed hashes, sealing and randomness (mbedTLS through PSA; TLS itself is net/tls.h).
+ *
+ * Owner:   contexts are the caller's, on its stack or arena.
+ * Threads: any, after crypto_start.
+ * Fails:   only where an int is returned; a failing hash is our fault (CHECK).
+ */
+#ifndef PLATFORM_CRYPTO_H
+#define PLATFORM_CRYPTO_H
+
+#include "platform/span.h"
+
+enum { SHA256_SIZE = 32, AEAD_KEY_SIZE = 32, AEAD_NONCE_SIZE = 12, AEAD_TAG_SIZE = 16 };
+
+int crypto_start(void); /* reserves the library's region and seeds it; after hal entropy works */
+
+struct sha256 {
+    _Alignas(16) unsigned char state[128]; /* the library's context, checked for size in crypto.c */
+};
+void sha256_start(struct sha256 *h);
+void sha256_add(struct sha256 *h, const void *data, size_t size);
+void sha256_finish(struct sha256 *h, unsigned char digest[SHA256_SIZE]);
+void sha256_of(const void *data, size_t size, unsigned char digest[SHA256_SIZE]);
+
+void hmac_sha256(const void *key, size_t key_size, const void *data, size_t size, unsigned char mac[SHA256_SIZE]);
+int hkdf_sha256(const void *key, size_t key_size, const void *info, size_t info_size, void *out, size_t out_size);
+
+void crypto_random(void *out, size_t size);
+bool crypto_equal(const void *a, const void *b, size_t size); /* constant time */
+void crypto_wipe(void *data, size_t size);
+
+/* AES-256-GCM where the CPU has AES, else ChaCha20-Poly1305; used from the storage issue on. */
+int aead_seal(const unsigned char key[AEAD_KEY_SIZE], const unsigned char nonce[AEAD_NONCE_SIZE], struct span aad,
+              struct span plain, unsigned char *sealed /* plain.size + AEAD_TAG_SIZE */);
+int aead_open(const unsigned char key[AEAD_KEY_SIZE], const unsigned char nonce[AEAD_NONCE_SIZE], struct span aad,
+              struct span sealed, unsigned char *plain);
+
+/* Base64 (RFC 4648 section 4), and hex in lower case. Sizes of out: 4 × ceil(n / 3) and 2 × n, not terminated. */
+size_t base64_encode(const void *data, size_t size, char *out);
+int base64_decode(struct span text, void *out, size_t capacity, size_t *size);
+void hex_encode(const void *data, size_t size, char *out);
+int hex_decode(struct span text, void *out, size_t size);
+
+#endif
