@@ -26,6 +26,7 @@ sys.path.insert(0, HERE)
 ROOT = os.path.dirname(os.path.dirname(HERE))
 
 import tap  # noqa: E402
+import wire  # noqa: E402,F401
 from certs import Certs  # noqa: E402
 from http_wire import Cut, Peer, Reply  # noqa: E402,F401
 from tap import Skip, check, equal, test  # noqa: E402,F401
