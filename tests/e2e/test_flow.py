@@ -296,7 +296,7 @@ def never_a_clean_end(mark):
         is_miss(box.chat("whole"))
 
 
-for one in ("cut=6", "reset=6", "stall=6", "clean=6", "error_event=6 ]][[tokens=5"):
+for one in ("cut=6", "reset=6", "stall=6", "clean=6", "error_event=6"):
     never_a_clean_end(one)
 
 

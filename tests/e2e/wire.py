@@ -174,7 +174,7 @@ def openai_events(answer, body):
     for index in range(count):
         events += [chunk(index, delta, None) for delta in _openai_deltas(answer, index)]
     if "error_event" in answer.steer:
-        events.insert(int(answer.steer["error_event"] or 3), (None, dump(openai_error(500, "gpt")[0])))
+        return events[:int(answer.steer["error_event"] or 3)] + [(None, dump(openai_error(500, "gpt")[0]))]
     if "no_end" in answer.steer:
         return events
     events += [chunk(index, {}, openai_finish(answer)) for index in range(count)]
@@ -300,8 +300,9 @@ def anthropic_events(answer, body):
             events.append({"type": "content_block_delta", "index": index, "delta": delta})
         events.append({"type": "content_block_stop", "index": index})
     if "error_event" in answer.steer:
-        events.insert(int(answer.steer["error_event"] or 3), anthropic_error(529, "claude")[0])
-    if "no_end" not in answer.steer:
+        del events[int(answer.steer["error_event"] or 3):]
+        events.append(anthropic_error(529, "claude")[0])
+    elif "no_end" not in answer.steer:
         stop = anthropic_stop(answer)
         events.append({"type": "message_delta", "delta": {"stop_reason": stop, "stop_sequence":
                                                           "END" if stop == "stop_sequence" else None},
