@@ -10,7 +10,7 @@
 #include <stddef.h>
 
 struct cpu_features {
-    bool aes, sha2;                               /* instructions for AES and SHA-256 */
+    bool aes, sha2, crc32;                        /* instructions for AES, SHA-256, CRC-32C */
     bool popcnt, avx2, avx512_vpopcntdq, avx512_vnni; /* x86_64 */
     bool neon, dotprod;                           /* aarch64 */
     unsigned cores;                               /* this process may run on */

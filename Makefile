@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: Apache-2.0
+# Larder: `make run` on a fresh machine, `make help` for the rest.
+#
+#   CROSS=aarch64-linux-musl   build for another architecture      V=1       show the commands
+#   VARIANT=asan|tsan          sanitizer build of the same source  ARGS=...  what `make run` hands to larder serve
+#   DEPS_DIR=folder            the libraries' archives, for building without a network
+
+VERSION := 0.1.0
+
+ifeq ($(MAKELEVEL),0)
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc)
+endif
+endif
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all help run deps test tests asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
+
+include tools/variant.mk
+O    := build/$(VARIANT)
+DEPS := build/deps/$(VARIANT)
+Q    := $(if $(V),,@)
+say  = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
+
+all: $(O)/larder
+
+# --- what is compiled: every source of these folders, minus other machines' variants
+FOLDERS := app app/gateway app/admin app/ledger cache storage net platform hal
+FOUND   := $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*.S)))
+# X_<architecture> and X_<instruction set> belong to one machine; X_san replaces X in sanitizer variants
+ISA_x86_64  := x86_64 sse42 popcnt avx2 avx512
+ISA_aarch64 := aarch64 neon dotprod
+ISA_arm     := arm neon
+ISA_ALL     := $(sort $(ISA_x86_64) $(ISA_aarch64) $(ISA_arm))
+FOREIGN     := $(filter-out $(ISA_$(ARCH)),$(ISA_ALL))
+TWINS       := $(filter %_san.c,$(FOUND))
+UNWANTED    := $(foreach i,$(FOREIGN),%_$i.c %_$i.S) $(if $(SAN),$(TWINS:%_san.c=%.c),$(TWINS))
+SOURCES     := $(filter-out $(UNWANTED),$(FOUND))
+# one backend of each HAL part is linked: the real ones in the program, the fakes in tests
+FAKES   := $(filter hal/%_fake.c,$(SOURCES))
+LINUXES := $(FAKES:%_fake.c=%_linux.c)
+COMMON  := $(filter-out $(FAKES) $(LINUXES) app/main.c,$(SOURCES))
+SUPPORT := $(wildcard tests/support/*.c)
+objects  = $(addsuffix .o,$(addprefix $(O)/obj/,$(basename $1)))
+
+# --- how
+WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror
+UBSAN  := $(if $(filter asan,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined)
+CC     := $(CC_BASE)
+CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
+	-ffile-prefix-map=$(CURDIR)=. $(CFLAGS_$(lastword $(subst _, ,$(basename $(<F))))) $(CFLAGS)
+CFLAGS_sse42   := -msse4.2
+CFLAGS_popcnt  := -mpopcnt
+CFLAGS_avx2    := -mavx2 -mpopcnt
+CFLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512vpopcntdq -mavx512vnni
+CFLAGS_dotprod := -march=armv8.2-a+dotprod
+# The heap is sealed: every way into libc's allocator leads to platform/heap_trap.c.
+TRAPPED := malloc calloc realloc reallocarray free aligned_alloc memalign posix_memalign \
+	__libc_malloc __libc_calloc __libc_realloc __libc_free __libc_malloc_impl
+TRAPS   := $(if $(SAN),,$(if $(wildcard platform/heap_trap.c),$(TRAPPED:%=-Wl,--wrap=%)))
+LIBS    := -lsqlite -lcares -lz -lmbedtls -llmdb -lyyjson -lzstd -lyaml -lpicohttpparser
+LINK     = $(CC) @$(DEPS)/cflags $(CODE) $(UBSAN) -pthread \
+	$(if $(SAN),,-static-pie -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,noexecstack)
+link     = $(LINK) -o $@ $1 -Wl,--start-group $2 -L$(DEPS)/lib $3 -Wl,--end-group
+
+# --- the program
+$(O)/larder: $(O)/larder.debug
+	$(call say,STRIP,$@)
+	$(Q)$(STRIP) -o $@ $<
+
+$(O)/larder.debug: $(O)/obj/app/main.o $(O)/liblarder.a
+	$(call say,LINK,$@)
+	$(Q)$(call link,$<,$(O)/liblarder.a,$(LIBS)) $(TRAPS) -Wl,-Map=$(O)/larder.map
+
+$(O)/liblarder.a: $(call objects,$(COMMON) $(LINUXES)) $(O)/obj/gen/starter_pack.o
+$(O)/libtest.a: $(call objects,$(COMMON) $(FAKES) $(SUPPORT)) $(O)/obj/gen/starter_pack.o
+$(O)/liblarder.a $(O)/libtest.a: $(O)/gen/sources
+	$(Q)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
+
+# a source that came or went rebuilds the archives
+$(O)/gen/sources: FORCE
+	@mkdir -p $(@D) && echo '$(SOURCES) $(SUPPORT)' | cmp -s - $@ || echo '$(SOURCES) $(SUPPORT)' > $@
+
+$(O)/obj/%.o: %.c $(DEPS)/cflags | $(O)/gen/version.h
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(O)/obj/%.o: %.S $(DEPS)/cflags
+	$(call say,AS,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# --- generated: version.h (LARDER_VERSION, BUILD_EPOCH) and the embedded pack (starter_pack, starter_pack_size)
+COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
+# the commit's date, never the build's: the clock's floor, and the same bytes tomorrow
+EPOCH  := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1767225600)
+$(O)/gen/version.h: FORCE
+	@mkdir -p $(@D)
+	@printf '#define LARDER_VERSION "%s"\n#define BUILD_EPOCH %s\n' '$(VERSION)$(COMMIT:%=+%)' '$(EPOCH)' > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+PACK := $(wildcard app/packs/starter.jsonl)
+$(O)/obj/gen/starter_pack.o: $(PACK) $(DEPS)/cflags Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' '.section .rodata' '.global starter_pack, starter_pack_size' '.balign 16' 'starter_pack:' \
+	  $(if $(PACK),'.incbin "$(PACK)"') '1: .byte 0' '.balign 8' 'starter_pack_size: .quad 1b - starter_pack' \
+	  '.section .note.GNU-stack,"",%progbits' > $(O)/gen/starter_pack.s
+	$(Q)$(CC_BASE) -c -o $@ $(O)/gen/starter_pack.s
+
+# --- the libraries, built once (tools/deps.mk)
+deps: $(DEPS)/cflags
+$(DEPS)/cflags: FORCE
+	@tools/need build $(if $(SAN),san,$(filter-out $(MACHINE),$(ARCH)))
+	@$(MAKE) -f tools/deps.mk VARIANT=$(VARIANT) CROSS=$(CROSS)
+
+# --- tests: one program a file. A line ` * Link: FLAGS` in its head adds linker flags (--wrap=...).
+# test_*_linux links the real HAL backends, every other test the fakes.
+tests_of = $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/$1/test_*.c))
+UNIT     := $(call tests_of,unit)
+KERNEL   := $(call tests_of,kernel)
+FAULT    := $(call tests_of,fault)
+tests: $(UNIT) $(KERNEL) $(FAULT)
+# user-mode emulation has no robust mutexes
+TEST_LIBS := $(if $(filter-out $(MACHINE),$(ARCH)),$(LIBS:-llmdb=-llmdb_plain),$(LIBS)) -lcmocka
+
+$(O)/tests/%: tests/%.c $(O)/libtest.a $(O)/liblarder.a
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -MT $@ -MF $@.d -c -o $@.o $<
+	$(Q)$(call link,$@.o,$(if $(filter %_linux,$@),$(O)/liblarder.a,$(O)/libtest.a),$(TEST_LIBS)) \
+	  $(shell sed -n 's/^ \* Link: *//p' $<)
+
+RUN_TESTS = $(if $(filter tsan,$(SAN)),$(shell setarch -R true 2>/dev/null && echo setarch -R)) python3 tests/run.py
+suite     = $(if $2,--suite $1 $2)
+
+test:
+	@tools/need build test e2e
+	@$(MAKE) all tests
+	@if tools/need aarch64 emulate; then $(MAKE) CROSS=aarch64-linux-musl tests; \
+	  else echo 'skipped: the aarch64 tests (no cross compiler or no emulator could be installed)'; fi
+	@$(MAKE) run-tests
+.PHONY: run-tests
+EMULATOR = $(firstword $(foreach e,qemu-aarch64-static qemu-aarch64,$(shell command -v $e)))
+ARM      = $(if $(filter aarch64,$(MACHINE)),,$(patsubst build/$(MACHINE)/%,build/aarch64/%,$(UNIT) $(KERNEL)))
+run-tests:
+	@$(RUN_TESTS) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT)) \
+	  $(if $(wildcard tests/e2e/run.sh),--suite e2e --limit 1200 "env LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh") \
+	  $(if $(wildcard $(ARM)),--suite aarch64 --runner "$(EMULATOR)" $(ARM))
+
+asan tsan:
+	@tools/need build test san
+	@$(MAKE) VARIANT=$@ tests
+	@$(MAKE) VARIANT=$@ run-sanitized
+.PHONY: run-sanitized
+run-sanitized:
+	@$(RUN_TESTS) --limit 600 $(call suite,$(VARIANT),$(UNIT) $(KERNEL) $(FAULT))
+
+# --- fuzzing: libFuzzer on the objects of the asan variant; a crashing input is left in build/asan/fuzz
+FUZZ_SECONDS ?= 20
+FUZZERS      := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
+ifneq ($(SAN),asan)
+fuzz:
+	@tools/need build test san
+	@$(MAKE) VARIANT=asan fuzz
+else
+$(O)/fuzz/%: tests/fuzz/%.c $(O)/libtest.a
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -MT $@ -MF $@.d -c -o $@.o $<
+	$(Q)$(call link,$@.o,$(O)/libtest.a,$(LIBS)) -fsanitize=fuzzer
+fuzz: $(FUZZERS)
+	@mkdir -p $(foreach f,$(FUZZERS),$(O)/fuzz/found/$(patsubst fuzz_%,%,$(notdir $f)))
+	@python3 tests/run.py --limit $$(($(FUZZ_SECONDS) * 2 + 120)) --suite fuzz $(foreach f,$(FUZZERS),"$f \
+	  -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix=$(O)/fuzz/ \
+	  $(O)/fuzz/found/$(patsubst fuzz_%,%,$(notdir $f)) $(wildcard tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $f)))")
+endif
+
+# --- use
+run: all
+	@echo 'make run: packages, libraries and program are there; starting $(O)/larder serve $(ARGS)'
+	@exec $(O)/larder serve $(ARGS)
+
+bench: all
+	@tools/need bench
+	@[ -f tests/bench/run.py ] || { echo 'make bench: there is no tests/bench/run.py yet' >&2; exit 2; }
+	@python3 tests/bench/run.py $(ARGS)
+
+eval: all
+	@echo 'make eval: the semantic tier is not built yet, so there is nothing to judge' >&2; exit 2
+
+# --- house
+tidy: all
+	@tools/need tidy
+	@python3 tools/tidy $(ARGS)
+	@$(MAKE) heapmap
+
+# the proof of the sealed heap: no part of libc's allocator (nor its iconv, CVE-2025-26519) is in the link map
+heapmap: $(O)/larder
+	@if grep -oE 'libc\.a\((malloc|free|calloc|realloc|reallocarray|aligned_alloc|memalign|posix_memalign|libc_calloc|lite_malloc|donate|iconv)\.lo\)$$' \
+	  $(O)/larder.map | sort -u | grep .; then echo 'heapmap: these came into the binary; see who asked in $(O)/larder.map' >&2; exit 1; \
+	  else echo 'heapmap: no allocator of libc in $(O)/larder'; fi
+
+SIZE_MAX := 3145728
+size: $(O)/larder
+	@size=$$(stat -c %s $<); echo "$< $$size bytes, at most $(SIZE_MAX)"; [ $$size -le $(SIZE_MAX) ]
+
+# builds the committed tree in a second folder and compares the bytes
+same: $(O)/larder
+	@rm -rf build/same && git clone -q . build/same/elsewhere && mkdir -p build/same/elsewhere/build && \
+	  ln -s $(realpath build)/deps build/same/elsewhere/build/deps && $(MAKE) -C build/same/elsewhere all > build/same/log && \
+	  cmp $(O)/larder build/same/elsewhere/$(O)/larder && echo 'same: two builds, equal bytes' && rm -rf build/same
+
+help:
+	@echo 'make          $(O)/larder'
+	@echo 'make run      packages, libraries, build, then serve; ARGS="-c larder.yaml" and the like'
+	@echo 'make test     unit, kernel, fault, end-to-end tests; aarch64 under emulation'
+	@echo 'make asan     unit, kernel and fault tests under address and undefined-behaviour sanitizers; make tsan: threads'
+	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=20'
+	@echo 'make bench    the figures of docs/benchmarks.md;  make eval: the quality of semantic hits'
+	@echo 'make tidy     format, clang-tidy, include arrows, ban list, lengths, heap map'
+	@echo 'make size     the stripped binary against its limit;  make same: two builds, equal bytes'
+	@echo 'make deps     the libraries only;  make clean: keeps libraries and downloads;  make distclean: keeps nothing'
+	@echo 'CROSS=aarch64-linux-musl for ARM; tools/deps update proposes newer libraries; DEPS_DIR=folder: no network'
+
+clean:
+	@rm -rf $(filter-out build/deps build/dl build/src,$(wildcard build/*))
+distclean:
+	@rm -rf build
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/gateway.h — what every part of the gateway shares: the configuration in force, providers, one request.
+ *
+ * A request's way through these files: serve.c (the story), access.c (who may ask), tenants.c (whose it is),
+ * directives.c (what the client allows), answer.c (from the store), flight.c (one upstream call and everyone who waits
+ * for it), upstream_call.c (how a call is composed and retried), forward.c (what passes unparsed), models.c, reply.c.
+ *
+ * Owner:   one gateway a process, on the lane.
+ * Threads: lane only.
+ */
+#ifndef GATEWAY_GATEWAY_H
+#define GATEWAY_GATEWAY_H
+
+#include "app/config.h"
+#include "cache/miss.h"
+#include "net/server.h"
+#include "net/upstream.h"
+#include "storage/pack.h"
+
+enum {
+    GENERATIONS_MAX = 3,       /* configurations that may be in use at once: today's, and those of unfinished requests */
+    CONFIG_ARENA_SIZE = 1 << 20, /* one configuration: the file's text and its structs */
+    REQUEST_ID_SIZE = 36,      /* "req_" and 32 hex digits */
+    REPLY_HEAD_MAX = 2048,     /* our own head; a provider's header lines come on top */
+    HOT_HEAD_ROOM = 640,       /* a hit's head, right before its body */
+};
+
+/* What is known of a provider's health: a breaker in its simplest form. */
+struct provider_health {
+    unsigned connect_failures;  /* in a row */
+    uint64_t failing_since_us;  /* wall; 0: fine */
+    uint64_t next_probe_us;     /* monotonic: while open, one try may go out after this */
+    char last_error[UPSTREAM_MESSAGE_MAX];
+};
+
+/* One configuration and what was made from it; kept until its last request has ended. */
+struct generation {
+    struct arena arena;
+    struct config *config;
+    unsigned references;
+    bool current;
+    struct upstream *upstreams[CONFIG_PROVIDERS_MAX];
+    struct tls_trust *trusts[CONFIG_PROVIDERS_MAX];
+    struct provider_health health[CONFIG_PROVIDERS_MAX];
+    struct pack *packs[CONFIG_PACKS_MAX];
+};
+
+struct gateway {
+    struct generation generations[GENERATIONS_MAX];
+    struct generation *current;
+    uint64_t epoch;              /* bumped by reload, purge and key changes: short cuts of an older one are void */
+    struct hash_key shortcut_key;
+    unsigned char box_secret[32]; /* tenants' ids and virtual keys are HMACs under it; <data>/keys/box */
+    struct json_scratch scratch; /* the lane's; nothing in it survives a wait */
+    unsigned in_flight;          /* requests in or waiting for a flight */
+    unsigned flights_high;
+    uint64_t request_counter;
+    char own_name[64];           /* the machine's host name */
+};
+
+extern struct gateway gateway;
+
+enum endpoint { ENDPOINT_CHAT, ENDPOINT_MODELS, ENDPOINT_PASS, ENDPOINT_OWN, ENDPOINT_UNKNOWN };
+
+enum tenant_kind { TENANT_LOCAL, TENANT_VIRTUAL, TENANT_PASSTHROUGH };
+
+struct tenant {
+    enum tenant_kind kind;
+    uint8_t id[ENTRY_TENANT_SIZE];
+};
+
+enum hit_kind { HIT_NONE, HIT_EXACT, HIT_SEMANTIC, HIT_COALESCED, HIT_STALE, HIT_PACK, HIT_KINDS };
+
+/* What the client allows (RFC 9111 section 5.2.1, RFC 5861, x-larder-cache). Seconds; -1: not said. */
+struct directives {
+    bool no_cache, no_store, only_if_cached;
+    int64_t max_age, max_stale, stale_if_error;
+    bool any_stale; /* max-stale without a value */
+    bool present;   /* any of them, or another x-larder- request field: no short cut */
+};
+
+struct request {
+    struct exchange *x;
+    struct generation *generation;
+    const struct config *config;
+    enum endpoint endpoint;
+    enum dialect dialect;
+    struct span origin;     /* allowed browser origin, to be echoed; empty: none */
+    struct span credential; /* as sent, without "Bearer "; empty: none */
+    struct tenant tenant;
+    struct directives directives;
+    bool anonymous_allowed;
+    struct span body;
+    struct question question;
+    const struct config_route *route;
+    struct cache_found found; /* a stored answer past its TTL, when have_stale */
+    bool have_stale;
+    enum miss_reason miss;
+    enum request_part miss_part;
+    struct hash128 shortcut;
+    char id[REQUEST_ID_SIZE + 1];
+};
+
+/* Boot. Takes every region of the gateway's plan. */
+int gateway_reserve(const struct config *config);
+/* Takes a configuration into force: opens providers, loads packs. On failure the old one stays and `message` says why. */
+int gateway_apply(struct generation *next, char *message, size_t message_size);
+/* A free slot to load the next configuration into; NULL while requests of too many old ones are still running. */
+struct generation *gateway_next_generation(void);
+void generation_hold(struct generation *generation);
+void generation_release(struct generation *generation);
+
+/* The handler of the API server. */
+void gateway_serve(struct exchange *x);
+void gateway_refuse(const struct http_head *head, unsigned status, const char *reason, struct text *out);
+
+const struct config_route *gateway_route(const struct config *config, enum dialect dialect, struct span model);
+
+#endif
