@@ -202,6 +202,11 @@ def sse_events(data):
     return events
 
 
+def in_order(value):
+    """JSON text that is the same for the same value."""
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
 def said_of_object(value):
     if value.get("type") == "message":
         blocks = value["content"]
@@ -209,8 +214,8 @@ def said_of_object(value):
                 "text": "".join(b["text"] for b in blocks if b["type"] == "text"),
                 "thinking": "".join(b["thinking"] for b in blocks if b["type"] == "thinking"),
                 "signature": "".join(b.get("signature", "") for b in blocks if b["type"] == "thinking"),
-                "tools": [(b["id"], b["name"], json.dumps(b["input"], sort_keys=True, ensure_ascii=False)) for b in blocks
-                          if b["type"] == "tool_use"], "output_tokens": value["usage"]["output_tokens"]}
+                "tools": [(b["id"], b["name"], in_order(b["input"])) for b in blocks if b["type"] == "tool_use"],
+                "output_tokens": value["usage"]["output_tokens"]}
     if "choices" not in value:
         raise AssertionError("not an answer: %r" % value)
     message = value["choices"][0]["message"]
@@ -273,5 +278,5 @@ def _said_of_anthropic(events):
         elif name == "message_delta":
             said["finish"] = event["delta"]["stop_reason"]
             said["output_tokens"] = event["usage"]["output_tokens"]
-    said["tools"] = [(i, n, json.dumps(json.loads(a or "{}"), sort_keys=True, ensure_ascii=False)) for i, n, a in said["tools"]]
+    said["tools"] = [(i, n, in_order(json.loads(a or "{}"))) for i, n, a in said["tools"]]
     return said

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The real client libraries, unchanged, against the box: first answer from the provider, then from the store.
 
-Each test asks in one form, again, and in the other form; then with the provider gone; then after kill -9. The provider's
-count proves the hits, and the serial number in its text proves whose answer it is.
+Each test asks in one form, again, and in the other form; then with the provider gone; then after kill -9. The
+provider's count proves the hits, and the serial number in its text proves whose answer it is.
 """
 
 import json
@@ -201,7 +201,7 @@ def models():
             check(expected in listed["models"] and "larder" in listed["models"], api, runtime, listed["models"])
 
 
-# ---- browser-style fetch ----------------------------------------------------------------------------------------------
+# ---- browser-style fetch -------------------------------------------------------------------------------------------
 
 def fetch(box, path, origin=None, method="POST", body=None, **headers):
     head = {name.replace("_", "-"): value for name, value in headers.items()}

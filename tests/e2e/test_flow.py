@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live streams: leaders and followers, clients that leave, upstreams that fail in the middle, and what is never stored."""
+"""Live streams: leaders and followers, clients that leave, upstreams that fail, and what is never stored."""
 
 import json
 import time
@@ -28,7 +28,7 @@ def in_flight(up, question, number=1):
     return up.wait_calls(number, question)[number - 1]
 
 
-# ---- leaders and followers ------------------------------------------------------------------------------------------
+# ---- leaders and followers -----------------------------------------------------------------------------------------
 
 @test("coalescing: identical requests at once are one call, objects and streams together")
 def together():
@@ -228,7 +228,7 @@ def dead_flight():
     equal(up.count(), 2, "calls")
 
 
-# ---- clients that leave -----------------------------------------------------------------------------------------------
+# ---- clients that leave --------------------------------------------------------------------------------------------
 
 @test("leaving: all leave and the store does not want it: upstream is cancelled at once")
 def cancelled():
@@ -278,7 +278,7 @@ def bypass_cancelled():
     equal(up.wait_outcome(up.calls[0], 5), "gone", "outcome of the call")
 
 
-# ---- upstream fails in the middle -----------------------------------------------------------------------------------
+# ---- upstream fails in the middle ----------------------------------------------------------------------------------
 
 def never_a_clean_end(mark):
     @test("cut: a stream with [[%s]] ends in an abort or an error event, and is not stored" % mark)
@@ -418,7 +418,7 @@ def early_hints():
     equal(up.count(), 6, "calls")
 
 
-# ---- what is never stored ---------------------------------------------------------------------------------------------
+# ---- what is never stored ------------------------------------------------------------------------------------------
 
 @test("storing: length, refusals, content filter, empty answers, no-store: never; stop sequences: yes")
 def never_stored():
@@ -457,7 +457,7 @@ def tool_calls_stored():
     equal(up.count(), 1, "calls")
 
 
-# ---- errors -------------------------------------------------------------------------------------------------------------
+# ---- errors --------------------------------------------------------------------------------------------------------
 
 @test("errors: the provider's errors pass verbatim and are never stored", limit=60)
 def verbatim_errors():

@@ -22,7 +22,7 @@ def body_of(text, stream=False, **more):
     return json.dumps(chat_body(text, stream, **more)).encode()
 
 
-# ---- refusals -----------------------------------------------------------------------------------------------------------
+# ---- refusals ------------------------------------------------------------------------------------------------------
 
 def smuggled(box):
     """A whole second request, to be put behind a refused one: it must never run."""
@@ -112,8 +112,8 @@ def host_and_version():
 def hosts():
     box, up = box_and_up(config={"access": {"hosts": ["box.lan"]}})
     port = box.api[1]
-    for host in ("localhost:%d" % port, "127.0.0.1:%d" % port, "[::1]:%d" % port, "192.168.7.7", "box.lan", "BOX.LAN:80",
-                 socket.gethostname()):
+    for host in ("localhost:%d" % port, "127.0.0.1:%d" % port, "[::1]:%d" % port, "192.168.7.7", "box.lan",
+                 "BOX.LAN:80", socket.gethostname()):
         equal(box.chat("host", headers={"host": host}).status, 200, "status for Host " + host)
     for host in ("evil.example", "evil.example:%d" % port, "localhost.evil.example"):
         reply = box.chat("host", headers={"host": host})
@@ -122,7 +122,7 @@ def hosts():
     equal(up.count(), 1, "calls")
 
 
-# ---- requests that are fine ------------------------------------------------------------------------------------------
+# ---- requests that are fine ----------------------------------------------------------------------------------------
 
 @test("http: keep-alive carries many requests on one connection")
 def keep_alive():
@@ -385,7 +385,7 @@ def wrong_method():
     equal(up.count(), 0, "calls")
 
 
-# ---- pass-through ---------------------------------------------------------------------------------------------------
+# ---- pass-through --------------------------------------------------------------------------------------------------
 
 @test("pass-through: unknown paths go upstream with the client's own credential, uncached")
 def pass_through():

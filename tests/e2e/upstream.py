@@ -52,7 +52,8 @@ class Call:
         lines = head.decode("latin-1").split("\r\n")
         self.method, self.target, self.version = lines[0].split(" ", 2)
         self.path, _, self.query = self.target.partition("?")
-        self.headers = [(n.strip().lower(), v.strip()) for n, _, v in (line.partition(":") for line in lines[1:] if line)]
+        fields = (line.partition(":") for line in lines[1:] if line)
+        self.headers = [(name.strip().lower(), value.strip()) for name, _, value in fields]
         self.body = body
         self.time = time.monotonic()
         self.serial = 0
@@ -638,7 +639,7 @@ class Dns:
 
 
 class Control(Service):
-    """Plain HTTP on loopback for programs that are not Python: GET /calls, POST /reset /vanish /start /force /release."""
+    """Plain HTTP on loopback for other programs: GET /calls; POST /reset, /vanish, /start, /force, /release."""
 
     def __init__(self, upstream, port=0):
         super().__init__("127.0.0.1", port)

@@ -92,7 +92,7 @@ class Answer:
         return re.findall(r"\s*\S{1,6}|\s+$", self.text)
 
 
-# ---- OpenAI ---------------------------------------------------------------------------------------------------------
+# ---- OpenAI --------------------------------------------------------------------------------------------------------
 
 def openai_finish(answer):
     if answer.tools:
@@ -228,7 +228,7 @@ def openai_models():
                                         "owned_by": "system"} for i, n in enumerate(names)]}
 
 
-# ---- Anthropic ------------------------------------------------------------------------------------------------------
+# ---- Anthropic -----------------------------------------------------------------------------------------------------
 
 def anthropic_stop(answer):
     if answer.tools:
@@ -353,7 +353,7 @@ def dump(value):
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-# ---- streams as bytes -----------------------------------------------------------------------------------------------
+# ---- streams as bytes ----------------------------------------------------------------------------------------------
 
 def frame(event, odd=""):
     """One server-sent event as bytes; `odd` picks a legal but unusual spelling."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A process with the Python client libraries of its own environment: one JSON job a line in, one JSON result a line out.
+"""A process with the Python client libraries of its environment: one JSON job a line in, one JSON result a line out.
 
 job: api (openai, anthropic), how (object, raw, stream, raw_stream, helper), async, base_url, key, params, headers,
 max_retries, timeout. result: ok with what was said, or the library's error class, status and message.
@@ -26,7 +26,7 @@ def blank():
             "chunks": 0, "headers": None}
 
 
-# ---- OpenAI -----------------------------------------------------------------------------------------------------------
+# ---- OpenAI --------------------------------------------------------------------------------------------------------
 
 def openai_object(reply):
     said = blank()
@@ -54,7 +54,7 @@ def openai_chunk(said, chunk):
             have[2] += call.function.arguments or ""
 
 
-# ---- Anthropic --------------------------------------------------------------------------------------------------------
+# ---- Anthropic -----------------------------------------------------------------------------------------------------
 
 def anthropic_object(reply):
     said = blank()
