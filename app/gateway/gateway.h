@@ -15,6 +15,8 @@
 #include "cache/miss.h"
 #include "net/server.h"
 #include "net/upstream.h"
+#include "platform/hash.h"
+#include "platform/rc.h"
 #include "storage/pack.h"
 
 enum {

@@ -211,16 +211,11 @@ static void serve_chat(struct request *r)
             return;
     }
     request_id_make(r->id);
-    struct span body = rc == RC_OK ? arena_copy(r->x->arena, r->body) : r->body;
     if (keep(r) != RC_OK || identify_tenant(r) != RC_OK)
         return;
+    r->body = r->x->body;
     if (rc == RC_TOO_LARGE) {
         forward_stream(r, true, r->body, true);
-        return;
-    }
-    r->body = body;
-    if (!r->body.data) {
-        reply_error(r, 503, "overloaded", NULL, SPAN("The box has no memory left for this request; try again."));
         return;
     }
     if (read_question(r) != RC_OK)
