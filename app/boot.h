@@ -19,6 +19,8 @@ struct boot_options {
 int boot_serve(const struct boot_options *options);
 /* `larder check`: prints the resolved configuration, or its errors. */
 int boot_check(const struct boot_options *options);
+/* Where the control socket of this configuration is; 0, or the exit code of what is wrong with it. */
+int boot_control_path(const struct boot_options *options, char *path, size_t size);
 /* `larder plan`. */
 int boot_plan(const struct boot_options *options);
 
