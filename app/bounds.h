@@ -34,7 +34,7 @@ enum {
 
 static_assert(REQUESTS_MAX <= CONNECTIONS_MAX, "a request has a connection");
 static_assert(FLIGHTS_MAX <= REQUESTS_MAX, "a flight has a leader");
-static_assert(CONFIG_TENANTS_MAX <= TENANTS_MAX, "every configured tenant has a row");
-static_assert(sizeof(struct sink) <= CONNECTION_ATTACHMENT, "a follower costs its connection");
+static_assert((int)CONFIG_TENANTS_MAX <= (int)TENANTS_MAX, "every configured tenant has a row");
+static_assert(sizeof(struct sink) <= (size_t)CONNECTION_ATTACHMENT, "a follower costs its connection");
 
 #endif
