@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/gateway/models.c — see models.h. */
-#include "app/gateway/models.h"
+/* app/gateway/model_list.c — see model_list.h. */
+#include "app/gateway/model_list.h"
 
 #include "app/gateway/reply.h"
 #include "platform/clock.h"
@@ -140,7 +140,7 @@ static void refused(struct lists *l)
     reply_body(l->r, &reply, l->refused_body);
 }
 
-void models_serve(struct request *r)
+void model_list_serve(struct request *r)
 {
     struct lists l = {.r = r, .hit = HIT_NONE};
     struct reply reply;
