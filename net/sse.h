@@ -13,15 +13,19 @@
 struct sse_event {
     struct span event; /* "" when there was no event: line */
     struct span data;  /* data: lines joined by LF, without the last one */
-    struct span id;
+    struct span id;    /* "" when it had none */
+};
+
+struct sse_mark { /* bytes of the buffer */
+    size_t at, size;
 };
 
 struct sse_reader {
     char *buffer; /* holds the event under way: capacity bounds one event */
     size_t capacity, size;
-    unsigned state;
-    size_t line_start, event_size, data_start; /* reader's own bookkeeping */
-    bool saw_cr, has_data;
+    size_t line_start; /* reader's own bookkeeping */
+    struct sse_mark event, id;
+    bool saw_cr, has_data, past_first_line, reported;
 };
 
 void sse_reader_init(struct sse_reader *r, char *buffer, size_t capacity);

@@ -22,6 +22,17 @@ struct tls_limits {
     unsigned resumptions; /* remembered sessions, one per (provider, address) */
 };
 
+/* Terms of the library's region. Measured on x86_64 with chains of three certificates (leaf, intermediate, root), both
+ * TLS versions; the peak is in the handshake, while the peer's chain is there too. */
+enum {
+    TLS_CLIENT_BYTES = 64 * 1024,
+    TLS_SERVER_BYTES = 64 * 1024,
+    TLS_FIXED_BYTES = 256 * 1024, /* random generator, own certificates and keys, candidates of the CA bundle */
+    TLS_HEAP_SLACK = 8,           /* one part in so many for fragmentation */
+};
+
+/* Bytes the region must have. tls_reserve reserves it, unless it is reserved already (platform/crypto shares it). */
+size_t tls_heap_size(const struct tls_limits *limits);
 int tls_reserve(const struct tls_limits *limits);
 
 /* `source`: "system" (the machine's bundle: the first of the usual paths that exists), "file:PATH". Loading happens on

@@ -83,7 +83,7 @@ const struct shortcut *shortcut_find(struct hash128 key)
     return NULL;
 }
 
-void shortcut_put(struct hash128 key, uint64_t entry, unsigned variant, enum dialect dialect,
+void shortcut_put(struct hash128 key, uint64_t entry, unsigned variant, uint64_t expires_s, enum dialect dialect,
                   const struct tenant *tenant)
 {
     struct shortcut *set = set_of(key);
@@ -101,6 +101,7 @@ void shortcut_put(struct hash128 key, uint64_t entry, unsigned variant, enum dia
                               .entry = entry,
                               .epoch = (uint32_t)gateway.epoch,
                               .used = ++tick,
+                              .expires_s = expires_s > UINT32_MAX ? UINT32_MAX : (uint32_t)expires_s,
                               .variant = (uint8_t)variant,
                               .dialect = (uint8_t)dialect};
     memcpy(&slot->tenant, tenant->id, sizeof slot->tenant);

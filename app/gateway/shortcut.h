@@ -21,15 +21,16 @@ struct shortcut {
     uint32_t epoch;
     uint32_t used;      /* tick, to choose between two ways */
     uint64_t tenant;    /* first 8 bytes of its id */
+    uint32_t expires_s; /* wall: by the entry's and the route's TTL */
     uint8_t variant;
     uint8_t dialect;
-    uint8_t reserved[6];
+    uint8_t reserved[2];
 };
 
 int shortcut_reserve(void);
 struct hash128 shortcut_hash(const struct request *r);
 const struct shortcut *shortcut_find(struct hash128 key);
-void shortcut_put(struct hash128 key, uint64_t entry, unsigned variant, enum dialect dialect,
+void shortcut_put(struct hash128 key, uint64_t entry, unsigned variant, uint64_t expires_s, enum dialect dialect,
                   const struct tenant *tenant);
 
 #endif

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/answer.c — see answer.h.
+ *
+ * A hit's head is kept as a template right before the body in Hot: only date, TTL, age, overhead and request id are
+ * written anew, each in a field of fixed width padded with blanks (optional white space in HTTP), and head and body
+ * leave in one send.
+ */
+#include "app/gateway/answer.h"
+
+#include <stdio.h>
+
+#include "app/gateway/directives.h"
+#include "app/gateway/journal.h"
+#include "app/gateway/reply.h"
+#include "app/gateway/shortcut.h"
+#include "app/gateway/tenants.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+
+enum { NUMBER_WIDTH = 10, DATE_WIDTH = 29, TIMING_WIDTH = 14 };
+
+/* Places in a template, counted from the start of the head; kept in hot_reply.note as 16-bit halves. */
+struct template {
+    unsigned size, date, ttl, age, overhead, timing, id;
+};
+
+enum view view_wanted(const struct question *q)
+{
+    if (!(q->flags & QUESTION_STREAM))
+        return VIEW_OBJECT;
+    bool usage = q->dialect == DIALECT_OPENAI && (q->flags & QUESTION_INCLUDE_USAGE);
+    return usage ? VIEW_STREAM_USAGE : VIEW_STREAM;
+}
+
+bool view_is_stream(enum view view)
+{
+    return view != VIEW_OBJECT;
+}
+
+int answer_view(enum dialect dialect, enum entry_form form, enum view view, struct span body, struct arena *arena,
+                struct span *out)
+{
+    bool as_stored = form == ENTRY_OBJECT ? view == VIEW_OBJECT
+                                          : view == VIEW_STREAM_USAGE || (view == VIEW_STREAM && dialect != DIALECT_OPENAI);
+    *out = body;
+    if (as_stored)
+        return RC_OK;
+    size_t room = replay_bound(body.size);
+    char *buffer = arena_take(arena, room, 1);
+    if (!buffer)
+        return RC_FULL;
+    struct text text = text_on(buffer, room);
+    int rc;
+    if (form == ENTRY_OBJECT)
+        rc = replay_stream_from_object(dialect, body, view == VIEW_STREAM_USAGE, &gateway.scratch, &text);
+    else if (view == VIEW_OBJECT)
+        rc = replay_object_from_stream(dialect, body, &gateway.scratch, &text);
+    else
+        rc = replay_strip_usage(body, &gateway.scratch, &text);
+    *out = text_span(&text);
+    return rc == RC_OK && text.truncated ? RC_TOO_LARGE : rc;
+}
+
+/* ---- the template of a hit's head */
+
+static unsigned put_blank(struct text *out, const char *name, unsigned width)
+{
+    static const char blanks[] = "                              ";
+    text_put_text(out, name);
+    unsigned place = (unsigned)out->size;
+    text_put(out, blanks, width);
+    text_put(out, "\r\n", 2);
+    return place;
+}
+
+static struct template template_write(struct text *out, enum dialect dialect, enum view view, uint64_t entry, size_t size)
+{
+    struct template t;
+    text_put_text(out, "HTTP/1.1 200 OK\r\n");
+    t.date = put_blank(out, "Date: ", DATE_WIDTH);
+    text_put_text(out, view_is_stream(view) ? "Content-Type: text/event-stream; charset=utf-8\r\n"
+                                            : "Content-Type: application/json\r\n");
+    text_put_text(out, "Content-Length: ");
+    text_put_u64(out, size);
+    t.ttl = put_blank(out, "\r\nCache-Status: larder; hit; ttl=", NUMBER_WIDTH);
+    text_put_text(out, "x-larder-hit: exact\r\nx-larder-entry: ");
+    text_put_u64(out, entry);
+    t.age = put_blank(out, "\r\nAge: ", NUMBER_WIDTH);
+    t.overhead = put_blank(out, "x-larder-overhead-us: ", NUMBER_WIDTH);
+    t.timing = put_blank(out, "Server-Timing: larder;dur=", TIMING_WIDTH);
+    t.id = put_blank(out, dialect == DIALECT_ANTHROPIC ? "request-id: " : "x-request-id: ", REQUEST_ID_SIZE);
+    text_put(out, "\r\n", 2);
+    t.size = (unsigned)out->size;
+    return t;
+}
+
+static void template_keep(const struct template *t, struct hot_reply *hot)
+{
+    hot->note[0] = t->size | t->date << 16;
+    hot->note[1] = t->ttl | t->age << 16;
+    hot->note[2] = t->overhead | t->timing << 16;
+    hot->note[3] = t->id;
+}
+
+static struct template template_of(const struct hot_reply *hot)
+{
+    const uint32_t *n = hot->note;
+    return (struct template){.size = n[0] & 0xffff, .date = n[0] >> 16, .ttl = n[1] & 0xffff, .age = n[1] >> 16,
+                             .overhead = n[2] & 0xffff, .timing = n[2] >> 16, .id = n[3]};
+}
+
+static bool template_make(struct hot_reply *hot, enum dialect dialect, enum view view)
+{
+    char head[HOT_HEAD_ROOM];
+    struct text out = text_on(head, sizeof head);
+    struct template t = template_write(&out, dialect, view, hot->meta->id, hot->body_size);
+    if (out.truncated || t.size > hot->head_room)
+        return false;
+    memcpy(hot->body - t.size, head, t.size);
+    template_keep(&t, hot);
+    return true;
+}
+
+/* Digits from the left, blanks to the right. */
+static void patch_number(unsigned char *field, uint64_t value)
+{
+    char digits[20];
+    unsigned n = 0;
+    do {
+        digits[n++] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value && n < NUMBER_WIDTH);
+    for (unsigned i = 0; i < NUMBER_WIDTH; i++)
+        field[i] = i < n ? (unsigned char)digits[n - 1 - i] : ' ';
+}
+
+/* Milliseconds with three decimals. */
+static void patch_timing(unsigned char *field, uint64_t us)
+{
+    uint64_t ms = us / 1000;
+    unsigned part = (unsigned)(us % 1000);
+    patch_number(field, ms > 999999 ? 999999 : ms);
+    unsigned at = 0;
+    while (at < NUMBER_WIDTH && field[at] != ' ')
+        at++;
+    field[at] = '.';
+    field[at + 1] = (unsigned char)('0' + part / 100);
+    field[at + 2] = (unsigned char)('0' + part / 10 % 10);
+    field[at + 3] = (unsigned char)('0' + part % 10);
+    for (at += 4; at < TIMING_WIDTH; at++)
+        field[at] = ' ';
+}
+
+static void patch_date(unsigned char *field, uint64_t wall_us)
+{
+    static char date[30];
+    static uint64_t second;
+    if (wall_us / CLOCK_SECOND != second) {
+        second = wall_us / CLOCK_SECOND;
+        http_date(wall_us, date);
+    }
+    memcpy(field, date, DATE_WIDTH);
+}
+
+struct hit {
+    struct hot_reply *hot;
+    uint64_t now_us;    /* wall */
+    int64_t age_s, ttl_s; /* ttl: what is left */
+    uint64_t overhead_us;
+};
+
+static void hit_patch(const struct hit *hit, const char *id)
+{
+    struct template t = template_of(hit->hot);
+    unsigned char *head = hit->hot->body - t.size;
+    patch_date(head + t.date, hit->now_us);
+    patch_number(head + t.ttl, (uint64_t)(hit->ttl_s > 0 ? hit->ttl_s : 0));
+    patch_number(head + t.age, (uint64_t)hit->age_s);
+    patch_number(head + t.overhead, hit->overhead_us);
+    patch_timing(head + t.timing, hit->overhead_us);
+    memcpy(head + t.id, id, REQUEST_ID_SIZE);
+}
+
+/* The socket took only a part. The rest of the head is copied (the next hit patches it), the body is pinned. */
+static void send_rest(struct exchange *x, struct hot_reply *hot, size_t sent)
+{
+    size_t head_size = template_of(hot).size;
+    hot_pin(hot);
+    if (sent < head_size) {
+        struct span rest = arena_copy(x->arena, span_of((char *)hot->body - head_size + sent, head_size - sent));
+        if (!rest.data || exchange_send(x, rest.data, rest.size) != RC_OK) {
+            hot_unpin(hot);
+            exchange_abort(x);
+            return;
+        }
+        sent = head_size;
+    }
+    (void)exchange_send(x, hot->body + (sent - head_size), hot->body_size - (sent - head_size));
+    hot_unpin(hot);
+}
+
+static void hit_send(struct request *r, struct hit *hit)
+{
+    struct hot_reply *hot = hit->hot;
+    size_t head_size = template_of(hot).size, sent = 0, total = head_size + hot->body_size;
+    hit->overhead_us = clock_monotonic_us() - r->x->started_us;
+    hit_patch(hit, r->id);
+    int rc = exchange_send_try(r->x, hot->body - head_size, total, &sent);
+    if ((rc == RC_OK || rc == RC_AGAIN) && sent < total)
+        send_rest(r->x, hot, sent);
+    cache_touch(hot->meta->id);
+    journal_hit(r->id, span_text(hot->meta->model), hot->meta->id, hit->overhead_us);
+}
+
+/* Whether the template fits this request: HTTP/1.1, kept alive, no browser origin, a body wanted. */
+static bool plain_request(const struct request *r)
+{
+    return r->x->head.minor_version == 1 && r->origin.size == 0 && exchange_keep_alive(r->x) &&
+           !span_equal(r->x->head.method, SPAN("HEAD"));
+}
+
+static int64_t age_of(uint64_t created_us, uint64_t now_us)
+{
+    return now_us > created_us ? (int64_t)((now_us - created_us) / CLOCK_SECOND) : 0;
+}
+
+int answer_shortcut(struct request *r)
+{
+    const struct shortcut *s = shortcut_find(r->shortcut);
+    if (!s || !plain_request(r) || tenant_is_rejected(s->tenant))
+        return RC_NOT_FOUND;
+    struct hit hit = {.now_us = clock_wall_us()};
+    if (hit.now_us / CLOCK_SECOND >= s->expires_s)
+        return RC_NOT_FOUND;
+    hit.hot = hot_find(s->entry, s->variant);
+    if (!hit.hot || hit.hot->note[0] == 0)
+        return RC_NOT_FOUND;
+    hit.age_s = age_of(hit.hot->meta->created_us, hit.now_us);
+    hit.ttl_s = (int64_t)s->expires_s - (int64_t)(hit.now_us / CLOCK_SECOND);
+    request_id_make(r->id);
+    hit_send(r, &hit);
+    return RC_OK;
+}
+
+/* ---- the exact entry */
+
+static int64_t ttl_in_force(const struct request *r, uint32_t entry_ttl_s)
+{
+    int64_t route_ttl = (int64_t)(r->route->ttl_us / CLOCK_SECOND);
+    return entry_ttl_s < route_ttl ? (int64_t)entry_ttl_s : route_ttl;
+}
+
+/* A plain head for what the template does not cover, then the body. */
+static void send_composed(struct request *r, uint64_t entry, struct span body, enum view view, int64_t age_s,
+                          int64_t ttl_s)
+{
+    char status[48];
+    struct reply reply;
+    reply_defaults(&reply, 200);
+    snprintf(status, sizeof status, "hit; ttl=%lld", (long long)ttl_s);
+    reply.cache_status = status;
+    reply.hit = HIT_EXACT;
+    reply.entry = entry;
+    reply.age_s = age_s;
+    if (view_is_stream(view))
+        reply.content_type = "text/event-stream; charset=utf-8";
+    cache_touch(entry);
+    reply_body(r, &reply, body);
+}
+
+static bool earlier_link_is_fine(const struct request *r, const struct entry_meta *meta)
+{
+    for (unsigned i = 0; i < meta->chain_link && i < r->route->provider_count; i++)
+        if (r->generation->health[r->route->providers[i]].failing_since_us == 0)
+            return true;
+    return false;
+}
+
+static void remember_shortcut(const struct request *r, uint64_t entry, enum view view, int64_t age_s, int64_t ttl_s,
+                              uint64_t now_us)
+{
+    bool simple = !r->directives.present && r->shortcut.low | r->shortcut.high;
+    if (simple && ttl_s > age_s)
+        shortcut_put(r->shortcut, entry, view, now_us / CLOCK_SECOND + (uint64_t)(ttl_s - age_s), r->dialect, &r->tenant);
+}
+
+static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, int64_t age_s, int64_t ttl_s,
+                     uint64_t now_us)
+{
+    if (hot->note[0] == 0 && !template_make(hot, r->dialect, view))
+        return RC_NOT_FOUND;
+    remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
+    if (!plain_request(r)) {
+        struct span body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
+        if (!body.data)
+            return RC_NOT_FOUND;
+        send_composed(r, hot->meta->id, body, view, age_s, ttl_s - age_s);
+        return RC_OK;
+    }
+    struct hit hit = {.hot = hot, .now_us = now_us, .age_s = age_s, .ttl_s = ttl_s - age_s};
+    hit_send(r, &hit);
+    return RC_OK;
+}
+
+static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t ttl_s, uint64_t now_us)
+{
+    struct cache_answer answer;
+    struct span body;
+    int rc = cache_read(r->found.id, &r->question.digest, r->x->arena, &answer);
+    if (rc != RC_OK)
+        return RC_NOT_FOUND;
+    if (earlier_link_is_fine(r, &answer.meta)) {
+        r->have_stale = true;
+        return RC_NOT_FOUND;
+    }
+    rc = answer_view(r->dialect, (enum entry_form)answer.meta.form, view, answer.body, r->x->arena, &body);
+    if (rc != RC_OK) {
+        log_warn("gateway", "entry %llu cannot be replayed in the form asked for: %s",
+                 (unsigned long long)r->found.id, rc_name(rc));
+        return RC_NOT_FOUND;
+    }
+    struct hot_reply *hot;
+    if (hot_put(&answer.meta, view, HOT_HEAD_ROOM, body, &hot) == RC_OK && template_make(hot, r->dialect, view))
+        return serve_hot(r, hot, view, age_s, ttl_s, now_us);
+    send_composed(r, answer.meta.id, body, view, age_s, ttl_s - age_s);
+    return RC_OK;
+}
+
+static int find(struct request *r)
+{
+    bool evicted = false;
+    int rc = cache_find(&r->question.digest, &r->found, &evicted);
+    if (rc != RC_OK && evicted)
+        r->miss = MISS_EVICTED;
+    return rc;
+}
+
+int answer_exact(struct request *r)
+{
+    uint64_t now_us = clock_wall_us();
+    if (find(r) != RC_OK)
+        return RC_NOT_FOUND;
+    int64_t age_s = age_of(r->found.created_us, now_us), ttl_s = ttl_in_force(r, r->found.ttl_s);
+    bool sampled = r->route->sampled_fresh && (r->question.flags & QUESTION_SAMPLED);
+    if (r->directives.no_cache || sampled || !directives_allow(&r->directives, age_s, ttl_s)) {
+        r->have_stale = true;
+        r->miss = r->directives.no_cache || sampled ? MISS_BYPASS : MISS_EXPIRED;
+        return RC_NOT_FOUND;
+    }
+    enum view view = view_wanted(&r->question);
+    struct hot_reply *hot = hot_find(r->found.id, view);
+    if (hot && hot->meta->chain_link == 0 && serve_hot(r, hot, view, age_s, ttl_s, now_us) == RC_OK)
+        return RC_OK;
+    return serve_cold(r, view, age_s, ttl_s, now_us);
+}
+
+/* ---- packs */
+
+static bool pack_may_answer(const struct request *r)
+{
+    const struct question *q = &r->question;
+    bool kind = (q->flags & QUESTION_SINGLE) && !(q->flags & (QUESTION_TOOLS | QUESTION_MEDIA | QUESTION_MANY));
+    bool system = (q->flags & QUESTION_SYSTEM) && !(r->route && r->route->packs_with_system);
+    return kind && !system && (r->tenant.kind != TENANT_LOCAL || r->anonymous_allowed);
+}
+
+static int find_in(const struct request *r, unsigned pack, bool any, struct span *answer)
+{
+    const struct config_pack *config = &r->config->packs[pack];
+    bool starter = span_equal(config->file, SPAN("builtin"));
+    unsigned number;
+    if (starter && !any && !span_equal(r->question.model, SPAN("larder")))
+        return RC_NOT_FOUND;
+    if (!r->generation->packs[pack])
+        return RC_NOT_FOUND;
+    return pack_find(r->generation->packs[pack], r->question.query, answer, &number);
+}
+
+static int find_in_route(const struct request *r, bool any, struct span *answer)
+{
+    int rc = RC_NOT_FOUND;
+    if (!r->route || !pack_may_answer(r))
+        return rc;
+    for (unsigned i = 0; rc == RC_NOT_FOUND && i < r->route->pack_count; i++)
+        rc = find_in(r, r->route->packs[i], any, answer);
+    return rc;
+}
+
+int answer_pack_body(const struct request *r, bool any, struct arena *arena, struct span *body)
+{
+    struct span answer;
+    if (find_in_route(r, any, &answer) != RC_OK)
+        return RC_NOT_FOUND;
+    size_t room = answer.size * 2 + 2048;
+    char *buffer = arena_take(arena, room, 1);
+    if (!buffer)
+        return RC_NOT_FOUND;
+    struct text text = text_on(buffer, room);
+    reply_object(r->dialect, span_text(r->id), r->question.model, clock_wall_us() / CLOCK_SECOND, answer, &text);
+    if (text.truncated)
+        return RC_NOT_FOUND;
+    return answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), text_span(&text), arena, body) == RC_OK
+               ? RC_OK
+               : RC_NOT_FOUND;
+}
+
+int answer_pack(struct request *r, bool any)
+{
+    struct span body;
+    struct reply reply;
+    if (answer_pack_body(r, any, r->x->arena, &body) != RC_OK)
+        return RC_NOT_FOUND;
+    reply_defaults(&reply, 200);
+    reply.hit = HIT_PACK;
+    reply.cache_status = "hit; detail=pack";
+    if (r->question.flags & QUESTION_STREAM)
+        reply.content_type = "text/event-stream; charset=utf-8";
+    reply_body(r, &reply, body);
+    return RC_OK;
+}
