@@ -18,6 +18,7 @@
 
 #include "cache/cache.h"
 #include "platform/crypto.h"
+#include "platform/hash.h"
 #include "platform/json.h"
 
 enum request_part {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/gateway/model_list.c — the list of models: one path, two shapes. What is asked of whom: app/gateway/models.c. */
+/* app/gateway/models.c — the list of models: one path, two shapes. */
 #include <stdio.h>
 
 #include "app/gateway/dialect.h"
@@ -42,7 +42,7 @@ static bool two_digits(struct span s, size_t at, int64_t *value)
 /* RFC 3339 section 5.6, in UTC or with an offset; 0 when it is not one. */
 static int64_t read_time(struct span s)
 {
-    int64_t century, year, month, day, hour, minute, second, offset_h = 0, offset_m = 0;
+    int64_t century = 0, year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, offset_h = 0, offset_m = 0;
     bool date = two_digits(s, 0, &century) && two_digits(s, 2, &year) && two_digits(s, 5, &month) &&
                 two_digits(s, 8, &day);
     bool time = two_digits(s, 11, &hour) && two_digits(s, 14, &minute) && two_digits(s, 17, &second);
