@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,12 @@ static int listen_any(unsigned *port)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
     *port = ntohs(address.sin_port);
     return fd;
+}
+
+static void no_delay(int fd)
+{
+    int on = 1;
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
 }
 
 struct worker {
@@ -207,6 +214,7 @@ int net_test_connect(unsigned port)
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    no_delay(fd);
     return fd;
 }
 
@@ -240,6 +248,7 @@ static void tls_peer_run(void *arg)
         int rc = fiber_wait(&source, LOOP_READ, CLOCK_NEVER, NULL);
         int fd = accept4(peer->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (rc != RC_OK || fd < 0) continue;
+        no_delay(fd);
         struct accepted a = {peer, fd, peer->accepted++};
         assert_int_equal(fiber_start(&fibers, tls_serve, &a), RC_OK); /* copies `a` before it waits */
     }
