@@ -121,6 +121,8 @@ void *connection_attachment(struct connection *c);
  * is aborted before. */
 int connection_send_try(struct connection *c, const void *data, size_t size, size_t *sent);
 bool connection_keep_alive(const struct connection *c); /* false when pipelined bytes could not be kept at detaching */
+/* No further request on this connection: the reply's head says so. */
+void connection_close_after(struct connection *c);
 /* The reply is complete: the connection reads its next request, or closes. */
 void connection_finish(struct connection *c);
 void connection_abort(struct connection *c);

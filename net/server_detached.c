@@ -34,6 +34,11 @@ bool connection_keep_alive(const struct connection *c)
     return c->keep && !c->gone && !c->server->draining;
 }
 
+void connection_close_after(struct connection *c)
+{
+    c->keep = false;
+}
+
 int connection_send_try(struct connection *c, const void *data, size_t size, size_t *sent)
 {
     CHECK(c->state == CONNECTION_DETACHED);

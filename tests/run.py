@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-LIMIT = 120
+LIMIT = 300
 TAP_LINE = re.compile(r"^(not )?ok\b(.*)$")
 TAP_PLAN = re.compile(r"^1\.\.(\d+)")
 

@@ -55,10 +55,14 @@ static int send_up(struct passage *p, const char *data, size_t size)
 
 static int send_body(struct passage *p, struct span prefix, bool more)
 {
+    uint64_t total = prefix.size;
     int rc = prefix.size ? send_up(p, prefix.data, prefix.size) : RC_OK;
     while (rc == RC_OK && more) {
         size_t size = 0;
         rc = exchange_body_read(p->r->x, p->buffer, PIECE_SIZE, &size);
+        total += size;
+        if (total > p->r->config->limits.body)
+            return RC_TOO_LARGE;
         if (rc == RC_OK && size)
             rc = send_up(p, p->buffer, size);
     }
@@ -164,6 +168,11 @@ static void say_failure(struct passage *p, int rc)
         exchange_abort(r->x);
         return;
     }
+    if (rc == RC_TOO_LARGE) {
+        r->x->close_after = true;
+        reply_error(r, 413, "request_too_large", NULL, SPAN("The request body is larger than limits.body of the box."));
+        return;
+    }
     text_format(&out, "Provider %.*s cannot be reached: %s", SPAN_ARG(p->provider->name),
                 p->call.message[0] ? p->call.message : rc_name(rc));
     r->x->close_after = true; /* its body may not have been read to the end */
@@ -197,7 +206,7 @@ void forward_stream(struct request *r, bool stateless, struct span prefix, bool 
         health_reached(health, &p->call, p->provider);
         relay(p);
     } else {
-        if (rc != RC_CANCELLED && rc != RC_FULL)
+        if (rc != RC_CANCELLED && rc != RC_FULL && rc != RC_TOO_LARGE)
             health_failed(health, p->provider, p->call.message);
         say_failure(p, rc);
     }

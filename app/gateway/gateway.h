@@ -3,7 +3,7 @@
  *
  * A request's way through these files: serve.c (the story), access.c (who may ask), tenants.c (whose it is),
  * directives.c (what the client allows), answer.c (from the store), flight.c (one upstream call and everyone who waits
- * for it), upstream_call.c (how a call is composed and retried), forward.c (what passes unparsed), models.c, reply.c.
+ * for it), upstream_call.c (how a call is composed and retried), forward.c (what passes unparsed), model_list.c, reply.c.
  *
  * Owner:   one gateway a process, on the lane.
  * Threads: lane only.
@@ -15,6 +15,8 @@
 #include "cache/miss.h"
 #include "net/server.h"
 #include "net/upstream.h"
+#include "platform/hash.h"
+#include "platform/rc.h"
 #include "storage/pack.h"
 
 enum {

@@ -1,171 +1,157 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/gateway/models.c — see models.h. */
-#include "app/gateway/models.h"
+/* app/gateway/models.c — the list of models: one path, two shapes. */
+#include <stdio.h>
 
-#include "app/gateway/reply.h"
-#include "platform/clock.h"
-#include "platform/crypto.h"
+#include "app/gateway/dialect.h"
+#include "platform/rc.h"
 
-enum { MODELS_TTL_S = 3600, LIST_BYTES_MAX = 256 << 10 /* the longest public lists are under 100 KiB */ };
+static const struct model_entry own_model = {
+    .id = {"larder", 6}, .owner = {"larder", 6}, .display_name = {"Larder, from the box's own packs", 32}};
 
-struct lists {
-    struct request *r;
-    struct model_entry *models;
-    unsigned count;
-    bool asked[CONFIG_PROVIDERS_MAX];
-    unsigned refused_status;      /* first refusal of a provider, and its body */
-    struct span refused_body;
-    enum hit_kind hit;
-};
+/* Days from 1970-01-01 of a date in the proleptic Gregorian calendar, and back: eras of 400 years beginning in March, so
+ * that the leap day is a year's last. */
+enum { ERA_DAYS = 146097, EPOCH_DAYS = 719468, DAY_S = 86400 };
 
-static void digest_of(const struct request *r, const struct config_provider *provider, enum payment payment,
-                      struct digest *digest)
+static int64_t days_of_date(int64_t year, int64_t month, int64_t day)
 {
-    struct sha256 h;
-    sha256_start(&h);
-    sha256_add(&h, "larder models\0", 14);
-    sha256_add(&h, provider->name.data, provider->name.size);
-    sha256_add(&h, provider->base_url.data, provider->base_url.size);
-    if (payment == PAY_CLIENT)
-        sha256_add(&h, r->tenant.id, sizeof r->tenant.id);
-    sha256_finish(&h, digest->bytes);
+    year -= month <= 2;
+    int64_t era = (year >= 0 ? year : year - 399) / 400, of_era = year - era * 400;
+    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
+    return era * ERA_DAYS + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH_DAYS;
 }
 
-static void keep(const struct request *r, const struct digest *digest, const struct config_provider *provider,
-                 struct span body)
+static void date_of_days(int64_t days, int64_t *year, int64_t *month, int64_t *day)
 {
-    uint64_t id;
-    struct entry_meta meta = {.created_us = clock_wall_us(), .ttl_s = MODELS_TTL_S, .dialect = (uint8_t)r->dialect,
-                              .form = ENTRY_OBJECT};
-    struct text name = text_on(meta.provider, sizeof meta.provider);
-    text_put_span(&name, provider->name);
-    memcpy(meta.tenant, r->tenant.id, sizeof meta.tenant);
-    (void)cache_put(digest, &meta, SPAN("(list of models)"), body, &id);
+    days += EPOCH_DAYS;
+    int64_t era = (days >= 0 ? days : days - (ERA_DAYS - 1)) / ERA_DAYS, rest = days - era * ERA_DAYS;
+    int64_t of_era = (rest - rest / 1460 + rest / 36524 - rest / 146096) / 365;
+    int64_t of_year = rest - (365 * of_era + of_era / 4 - of_era / 100), shifted = (5 * of_year + 2) / 153;
+    *day = of_year - (153 * shifted + 2) / 5 + 1;
+    *month = shifted + (shifted < 10 ? 3 : -9);
+    *year = of_era + era * 400 + (*month <= 2);
 }
 
-static int read_body(struct upstream_call *call, struct arena *arena, uint64_t deadline_us, struct span *body)
+static bool two_digits(struct span s, size_t at, int64_t *value)
 {
-    char *bytes = arena_take(arena, LIST_BYTES_MAX, 16);
-    struct span piece;
-    size_t size = 0;
-    int rc = bytes ? RC_OK : RC_FULL;
-    while (rc == RC_OK && (rc = upstream_read(call, &piece, deadline_us)) == RC_OK) {
-        if (piece.size > LIST_BYTES_MAX - size)
-            return RC_TOO_LARGE;
-        memcpy(bytes + size, piece.data, piece.size);
-        size += piece.size;
-    }
-    *body = span_of(bytes, size);
-    return rc == RC_EMPTY ? RC_OK : rc;
+    uint64_t number;
+    if (at + 2 > s.size || span_to_u64(span_of(s.data + at, 2), 99, &number) != RC_OK) return false;
+    *value = (int64_t)number;
+    return true;
 }
 
-static int fetch(struct lists *l, unsigned index, enum payment payment, struct span *body)
+/* RFC 3339 section 5.6, in UTC or with an offset; 0 when it is not one. */
+static int64_t read_time(struct span s)
 {
-    struct request *r = l->r;
-    const struct config_provider *provider = &r->config->providers[index];
-    struct provider_health *health = &r->generation->health[index];
-    struct upstream_call call = {0};
-    struct span head;
-    uint64_t deadline = clock_monotonic_us() + provider->first_byte_us;
-    if (!health_allows(health, provider))
-        return RC_UNREACHABLE;
-    r->x->head.query = provider->dialect == DIALECT_ANTHROPIC ? SPAN("limit=1000") : (struct span){0};
-    int rc = upstream_head(r, provider, payment, 0, r->x->arena, &head);
-    if (rc == RC_OK)
-        rc = upstream_begin(r->generation->upstreams[index], &call, SPAN("GET"), head, (struct span){0}, deadline);
-    if (rc == RC_OK)
-        rc = upstream_reply(&call, deadline);
-    if (rc == RC_OK)
-        rc = read_body(&call, r->x->arena, deadline, body);
-    if (rc == RC_OK) {
-        health_reached(health, &call, provider);
-        if (call.head.status != 200 && !l->refused_status) {
-            l->refused_status = call.head.status;
-            l->refused_body = *body;
-        }
-        rc = call.head.status == 200 ? RC_OK : RC_DENIED;
-    } else if (rc != RC_CANCELLED) {
-        health_failed(health, provider, call.message);
-    }
-    upstream_end(&call);
-    return rc;
+    int64_t century = 0, year = 0, month = 0, day = 0, hour = 0, minute = 0, second = 0, offset_h = 0, offset_m = 0;
+    bool date = two_digits(s, 0, &century) && two_digits(s, 2, &year) && two_digits(s, 5, &month) &&
+                two_digits(s, 8, &day);
+    bool time = two_digits(s, 11, &hour) && two_digits(s, 14, &minute) && two_digits(s, 17, &second);
+    if (!date || !time) return 0;
+    char sign = s.data[s.size - 1] == 'Z' || s.size < 25 ? 'Z' : s.data[s.size - 6];
+    if (sign == '+' || sign == '-') (void)(two_digits(s, s.size - 5, &offset_h) && two_digits(s, s.size - 2, &offset_m));
+    int64_t offset = (offset_h * 60 + offset_m) * 60 * (sign == '-' ? -1 : 1);
+    return days_of_date(century * 100 + year, month, day) * DAY_S + hour * 3600 + minute * 60 + second - offset;
 }
 
-static void take(struct lists *l, struct span body)
+static void put_time(struct text *out, int64_t time_s)
 {
-    unsigned count = 0;
-    bool more;
-    if (models_read(body, &gateway.scratch, l->r->x->arena, l->models + l->count, MODELS_MAX - l->count, &count, &more) ==
-        RC_OK)
-        l->count += count;
+    int64_t year, month, day;
+    if (time_s < 0 || time_s / DAY_S > INT32_MAX) time_s = 0;
+    date_of_days(time_s / DAY_S, &year, &month, &day);
+    int64_t rest = time_s % DAY_S;
+    text_format(out, "\"%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ\"", (long long)year, (long long)month, (long long)day,
+                (long long)(rest / 3600), (long long)(rest / 60 % 60), (long long)(rest % 60));
 }
 
-static void add_provider(struct lists *l, unsigned index)
+/* ---- reading */
+
+static int read_model(const struct json_value *v, struct arena *arena, struct model_entry *model)
 {
-    struct request *r = l->r;
-    const struct config_provider *provider = &r->config->providers[index];
-    enum payment payment = payment_of(r, provider);
-    struct digest digest;
-    struct cache_found found;
-    struct cache_answer answer;
-    struct span body;
-    bool evicted;
-    if (payment == PAY_NONE || l->asked[index])
-        return;
-    l->asked[index] = true;
-    digest_of(r, provider, payment, &digest);
-    bool stored = cache_find(&digest, &found, &evicted) == RC_OK;
-    if (stored && found.state == CACHE_FRESH && cache_read(found.id, &digest, r->x->arena, &answer) == RC_OK) {
-        l->hit = HIT_EXACT;
-        take(l, answer.body);
-        return;
-    }
-    int rc = fetch(l, index, payment, &body);
-    if (rc == RC_OK) {
-        keep(r, &digest, provider, body);
-        take(l, body);
-    } else if (stored && rc != RC_DENIED && cache_read(found.id, &digest, r->x->arena, &answer) == RC_OK) {
-        l->hit = HIT_STALE;
-        take(l, answer.body);
-    }
-    for (unsigned i = 0; i < provider->model_count && l->count < MODELS_MAX; i++)
-        l->models[l->count++] = (struct model_entry){.id = provider->models[i], .owner = provider->name};
+    struct span owner = json_string(json_get(v, "owned_by"));
+    if (json_kind(json_get(v, "type")) == JSON_STRING && owner.size == 0) owner = SPAN("anthropic");
+    *model = (struct model_entry){
+        .id = arena_copy(arena, json_string(json_get(v, "id"))),
+        .owner = arena_copy(arena, owner),
+        .display_name = arena_copy(arena, json_string(json_get(v, "display_name"))),
+        .created_s = read_time(json_string(json_get(v, "created_at"))),
+    };
+    (void)json_i64(json_get(v, "created"), &model->created_s);
+    return model->id.data && model->owner.data && model->display_name.data ? RC_OK : RC_FULL;
 }
 
-static void refused(struct lists *l)
+int models_read(struct span body, struct json_scratch *scratch, struct arena *arena, struct model_entry *models,
+                unsigned max, unsigned *count, bool *has_more)
 {
-    struct reply reply;
-    reply_defaults(&reply, l->refused_status);
-    reply.should_retry = "false";
-    reply_body(l->r, &reply, l->refused_body);
+    const struct json_value *root;
+    *count = 0;
+    *has_more = false;
+    int rc = json_parse(scratch, body, &root, NULL);
+    if (rc != RC_OK) return rc;
+    const struct json_value *list = json_kind(root) == JSON_ARRAY ? root : json_get(root, "data");
+    if (json_kind(list) != JSON_ARRAY) return RC_INVALID;
+    *has_more = json_is_true(json_get(root, "has_more"));
+    struct json_walk walk = json_walk(list);
+    while (*count < max && json_next(&walk)) {
+        if (json_string(json_get(walk.value, "id")).size == 0) continue;
+        rc = read_model(walk.value, arena, &models[*count]);
+        if (rc != RC_OK) return rc;
+        ++*count;
+    }
+    return RC_OK;
 }
 
-void models_serve(struct request *r)
+/* ---- writing */
+
+static void put_openai(struct text *out, const struct model_entry *model)
 {
-    struct lists l = {.r = r, .hit = HIT_NONE};
-    struct reply reply;
-    l.models = arena_take(r->x->arena, MODELS_MAX * sizeof *l.models, 16);
-    size_t room = 64 << 10;
-    char *bytes = arena_take(r->x->arena, room * 4, 1);
-    if (!l.models || !bytes) {
-        reply_error(r, 503, "overloaded", NULL, SPAN("The box has no memory left for this request; try again."));
-        return;
+    text_put_text(out, "{\"id\":");
+    text_put_json(out, model->id);
+    text_put_text(out, ",\"object\":\"model\",\"created\":");
+    text_put_i64(out, model->created_s);
+    text_put_text(out, ",\"owned_by\":");
+    text_put_json(out, model->owner);
+    text_put_char(out, '}');
+}
+
+static void put_anthropic(struct text *out, const struct model_entry *model)
+{
+    text_put_text(out, "{\"type\":\"model\",\"id\":");
+    text_put_json(out, model->id);
+    text_put_text(out, ",\"display_name\":");
+    text_put_json(out, model->display_name.size > 0 ? model->display_name : model->id);
+    text_put_text(out, ",\"created_at\":");
+    put_time(out, model->created_s);
+    text_put_char(out, '}');
+}
+
+static bool is_listed(const struct model_entry *models, unsigned count, struct span id)
+{
+    for (unsigned i = 0; i < count; i++)
+        if (span_equal(models[i].id, id)) return true;
+    return false;
+}
+
+void models_write(enum dialect dialect, const struct model_entry *models, unsigned count, struct text *out)
+{
+    bool openai = dialect == DIALECT_OPENAI, own = !is_listed(models, count, own_model.id);
+    struct span first = count > 0 ? models[0].id : own_model.id, last = own_model.id;
+    const char *separator = "";
+    text_put_text(out, openai ? "{\"object\":\"list\",\"data\":[" : "{\"data\":[");
+    for (unsigned i = 0; i < count + own; i++) {
+        const struct model_entry *model = i < count ? &models[i] : &own_model;
+        if (is_listed(models, i < count ? i : 0, model->id)) continue;
+        text_put_text(out, separator);
+        separator = ",";
+        if (openai) put_openai(out, model);
+        else put_anthropic(out, model);
+        last = model->id;
     }
-    l.models[l.count++] = (struct model_entry){.id = SPAN("larder"), .owner = SPAN("larder"), .display_name = SPAN("Larder")};
-    for (unsigned i = 0; i < r->config->route_count; i++) {
-        const struct config_route *route = &r->config->routes[i];
-        if (route->any_dialect || route->dialect == r->dialect)
-            for (unsigned k = 0; k < route->provider_count; k++)
-                add_provider(&l, route->providers[k]);
+    text_put_char(out, ']');
+    if (!openai) {
+        text_put_text(out, ",\"has_more\":false,\"first_id\":");
+        text_put_json(out, first);
+        text_put_text(out, ",\"last_id\":");
+        text_put_json(out, last);
     }
-    if (l.count == 1 && l.refused_status) {
-        refused(&l);
-        return;
-    }
-    struct text out = text_on(bytes, room * 4);
-    models_write(r->dialect, l.models, l.count, &out);
-    reply_defaults(&reply, 200);
-    reply.hit = l.hit;
-    reply.cache_status = l.hit == HIT_NONE ? "fwd=miss" : l.hit == HIT_STALE ? "hit; detail=stale" : "hit";
-    reply_body(r, &reply, text_span(&out));
+    text_put_char(out, '}');
 }

@@ -7,7 +7,7 @@
 #include "app/gateway/directives.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/forward.h"
-#include "app/gateway/models.h"
+#include "app/gateway/model_list.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/shortcut.h"
 #include "app/gateway/tenants.h"
@@ -60,6 +60,18 @@ static int admit(struct request *r)
     r->credential = access_credential(&r->x->head);
     r->anonymous_allowed = access_anonymous(r);
     return RC_OK;
+}
+
+/* What is announced larger than limits.body is refused before a byte of it is read. */
+static int check_size(struct request *r)
+{
+    const struct http_head *head = &r->x->head;
+    if (head->body != HTTP_BODY_SIZED || head->content_length <= r->config->limits.body)
+        return RC_OK;
+    request_id_make(r->id);
+    r->x->close_after = true;
+    reply_error(r, 413, "request_too_large", NULL, SPAN("The request body is larger than limits.body of the box."));
+    return RC_TOO_LARGE;
 }
 
 static int identify_tenant(struct request *r)
@@ -211,16 +223,11 @@ static void serve_chat(struct request *r)
             return;
     }
     request_id_make(r->id);
-    struct span body = rc == RC_OK ? arena_copy(r->x->arena, r->body) : r->body;
     if (keep(r) != RC_OK || identify_tenant(r) != RC_OK)
         return;
+    r->body = r->x->body;
     if (rc == RC_TOO_LARGE) {
         forward_stream(r, true, r->body, true);
-        return;
-    }
-    r->body = body;
-    if (!r->body.data) {
-        reply_error(r, 503, "overloaded", NULL, SPAN("The box has no memory left for this request; try again."));
         return;
     }
     if (read_question(r) != RC_OK)
@@ -262,7 +269,7 @@ static void serve_unknown(struct request *r)
 
 static void serve(struct request *r)
 {
-    if (admit(r) != RC_OK)
+    if (admit(r) != RC_OK || check_size(r) != RC_OK)
         return;
     if (r->endpoint == ENDPOINT_CHAT) {
         serve_chat(r);
@@ -276,7 +283,7 @@ static void serve(struct request *r)
     if (keep(r) != RC_OK || identify_tenant(r) != RC_OK)
         return;
     if (r->endpoint == ENDPOINT_MODELS)
-        models_serve(r);
+        model_list_serve(r);
     else if (r->endpoint == ENDPOINT_PASS)
         serve_pass(r);
     else

@@ -338,7 +338,7 @@ class Box:
     def url(self, path=""):
         return "http://127.0.0.1:%d%s" % (self.api[1], path)
 
-    def request_bytes(self, path, body=b"", headers=(), method="POST", key=KEY, style="bearer", close=True):
+    def request_bytes(self, path, body=b"", headers=(), method="POST", key=KEY, style="bearer", close=False):
         """A plain, correct request; a header of the same name in `headers` replaces ours, None removes it."""
         if not isinstance(body, bytes):
             body = (body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)).encode()

@@ -56,7 +56,10 @@ class Asker:
 
 
 def same(got, want, what):
-    for name in ("id", "model", "text", "thinking", "signature", "tools", "finish"):
+    arguments = [[json.loads(tool[2]) for tool in said["tools"]] for said in (got, want)]
+    equal(arguments[0], arguments[1], what + ": arguments")
+    equal([t[:2] for t in got["tools"]], [t[:2] for t in want["tools"]], what + ": tools")
+    for name in ("id", "model", "text", "thinking", "signature", "finish"):
         equal(got[name], want[name], "%s: %s" % (what, name))
     if "created" in want:
         equal(got.get("created"), want["created"], what + ": created")

