@@ -230,12 +230,14 @@ static void tls_serve(void *arg)
 {
     struct accepted a = *(struct accepted *)arg;
     struct stream s;
+    a.peer->active++;
     stream_init(&s, a.fd);
     if (tls_accept(&s, a.peer->server, net_test_in_ms(5000)) == RC_OK)
         a.peer->serve(&s, a.index);
     else
         a.peer->failed++;
     stream_close(&s, false);
+    a.peer->active--;
 }
 
 static void tls_peer_run(void *arg)
@@ -269,7 +271,7 @@ void net_tls_peer_stop(struct net_tls_peer *peer)
 {
     peer->stopping = true;
     fiber_cancel(peer->fiber);
-    while (!peer->stopped) assert_int_equal(loop_turn(1000), RC_OK);
+    while (!peer->stopped || peer->active > 0) assert_int_equal(loop_turn(1000), RC_OK);
 }
 
 bool net_tls_peer_request(struct stream *s)
