@@ -24,6 +24,7 @@ struct fiber_pool {
     struct fiber *free_list;
     unsigned count, used, high;
     size_t stack_size;
+    unsigned char *stacks; /* of the first fiber, above its guard page */
 };
 
 /* Stacks of `stack_size` bytes (whole pages) with a guard page below each. Plan terms "<name> stacks". */
@@ -44,7 +45,7 @@ bool fiber_cancelled(void);
 
 int fiber_sleep_until(uint64_t deadline_us); /* RC_OK at the deadline, or RC_CANCELLED */
 /* Waits for one of `events` (LOOP_READ | LOOP_WRITE | LOOP_HANGUP) on a source that was added by loop_add with
- * fiber_source_init; what came is in *got (may be NULL). */
+ * fiber_source_add; what came is in *got (may be NULL). Another wake ends the wait too: its rc, and *got is 0. */
 struct fiber_source {
     struct loop_source source;
     struct fiber *waiter;

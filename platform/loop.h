@@ -60,4 +60,8 @@ int loop_run(void);
 int loop_turn(uint64_t wait_us);
 void loop_stop(void);
 
+/* For platform/fiber: `run` is called once in each turn in which, or before which, loop_woken was called. */
+void loop_woken_hook(void (*run)(void));
+void loop_woken(void);
+
 #endif

@@ -15,6 +15,8 @@
 #include "cache/miss.h"
 #include "net/server.h"
 #include "net/upstream.h"
+#include "platform/hash.h"
+#include "platform/rc.h"
 #include "storage/pack.h"
 
 enum {
@@ -101,7 +103,9 @@ struct request {
     char id[REQUEST_ID_SIZE + 1];
 };
 
-/* Boot. Takes every region of the gateway's plan. */
+/* Boot, before there is a configuration: where configurations are loaded. */
+int gateway_reserve_configurations(void);
+/* Boot. Takes every other region of the gateway's plan. */
 int gateway_reserve(const struct config *config);
 /* Takes a configuration into force: opens providers, loads packs. On failure the old one stays and `message` says why. */
 int gateway_apply(struct generation *next, char *message, size_t message_size);
