@@ -122,7 +122,7 @@ static int explain(struct span bytes, struct http_head *head)
     unsigned lines = 0;
     bool blank_before_colon = false;
     struct span rest = span_of(bytes.data, head->size);
-    struct span first = {0};
+    struct span first = SPAN("");
     while (rest.size > 0) {
         struct span line;
         rest = span_cut(rest, '\n', &line);

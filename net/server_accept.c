@@ -43,15 +43,18 @@ static void refused(struct server_state *s, enum server_count why, const char *t
     log_warn("net", "%s: connections are refused: %s (larder_server_refused_total counts them)", s->server->name, text);
 }
 
-/* Whether another connection has a place; makes one by closing the one that has been idle for longest. */
-static bool make_room(struct server_state *s)
+/* Whether another connection has, or can be given, a place. */
+static bool has_room(const struct server_state *s)
 {
-    if (s->connections.used < s->server->limits.connections) return true;
-    struct connection *oldest = s->lists[LIST_IDLE].first;
-    if (!oldest) return false;
+    return s->connections.used < s->server->limits.connections || s->lists[LIST_IDLE].first;
+}
+
+/* The one that has been idle for longest makes room. */
+static void make_room(struct server_state *s)
+{
+    if (s->connections.used < s->server->limits.connections) return;
     server_count(s, COUNT_EVICTED_IDLE);
-    server_connection_close(oldest, false);
-    return true;
+    server_connection_close(s->lists[LIST_IDLE].first, false);
 }
 
 static struct in6_addr address_of(const struct sockaddr_storage *peer)
@@ -81,12 +84,13 @@ static bool admitted(struct server_state *s, const struct in6_addr *address, boo
 static void take(struct listener *listener, int fd, const struct in6_addr *address)
 {
     struct server_state *s = listener->server;
-    struct connection *c = NULL;
-    if (admitted(s, address, listener->tls != NULL)) c = server_connection_open(s, fd, address);
-    if (!c) {
+    struct connection *c;
+    if (!admitted(s, address, listener->tls != NULL)) {
         close(fd);
         return;
     }
+    make_room(s);
+    c = server_connection_open(s, fd, address);
     server_count(s, COUNT_ACCEPTED);
     if (listener->tls) {
         c->tls = true;
@@ -114,7 +118,7 @@ static void listener_ready(struct loop_source *source, unsigned events)
     struct listener *listener = (struct listener *)(void *)source;
     struct server_state *s = listener->server;
     for (unsigned n = 0; n < ACCEPT_BATCH && !s->paused; n++) {
-        if (!make_room(s)) {
+        if (!has_room(s)) {
             refused(s, COUNT_REFUSED_FULL, "limits.connections is reached and none is idle; they wait in the backlog");
             pause_accepting(s);
             return;

@@ -71,7 +71,7 @@ void server_list_put(struct connection *c, enum connection_list list)
 struct connection *server_connection_open(struct server_state *s, int fd, const struct in6_addr *address)
 {
     struct connection *c = pool_take(&s->connections);
-    if (!c) return NULL;
+    CHECK(c);
     memset(c, 0, offsetof(struct connection, attachment));
     c->server = s;
     stream_init(&c->stream, fd);

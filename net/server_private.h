@@ -133,6 +133,7 @@ struct server_state {
 };
 
 /* ---- server_connection.c */
+/* The caller has seen that there is room. */
 struct connection *server_connection_open(struct server_state *s, int fd, const struct in6_addr *address);
 void server_connection_close(struct connection *c, bool reset);
 /* Moves it to the end of `list`; the place counts from now. */
