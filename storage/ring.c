@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* storage/ring.c — records never wrap: what does not fit before the end starts at the beginning. */
+#include "storage/ring.h"
+
+#include "platform/check.h"
+
+void ring_init(struct ring *ring, void *base, size_t capacity)
+{
+    CHECK(capacity >= 64);
+    CHECK((capacity & (capacity - 1)) == 0);
+    *ring = (struct ring){.base = base, .capacity = capacity};
+}
+
+static struct ring_record *ring_slot(const struct ring *ring, uint64_t position)
+{
+    return (struct ring_record *)(void *)(ring->base + (position & (ring->capacity - 1)));
+}
+
+size_t ring_used(const struct ring *ring)
+{
+    return (size_t)(atomic_load(&ring->head) - atomic_load(&ring->released));
+}
+
+/* Padding up to the end of the memory; a gap is a multiple of 16, so a header always fits. */
+static uint64_t ring_skip_to_start(struct ring *ring, uint64_t head)
+{
+    size_t gap = ring->capacity - (size_t)(head & (ring->capacity - 1));
+    *ring_slot(ring, head) = (struct ring_record){.size = (uint32_t)gap};
+    return head + gap;
+}
+
+struct ring_record *ring_reserve(struct ring *ring, size_t payload, size_t keep)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
+    uint64_t released = atomic_load_explicit(&ring->released, memory_order_acquire);
+    size_t size = (sizeof(struct ring_record) + payload + 15) & ~(size_t)15;
+    if (size > ring->capacity) return NULL;
+    size_t to_end = ring->capacity - (size_t)(head & (ring->capacity - 1));
+    /* An empty ring starts anew: little traffic touches few of its pages. */
+    bool restart = head == released && to_end < ring->capacity;
+    size_t gap = to_end < size || restart ? to_end : 0;
+    if (gap == ring->capacity) gap = 0;
+    size_t free = ring->capacity - (size_t)(head - released);
+    if (gap + size > free && restart) { /* the gap itself is free again as soon as it is passed: nobody reads it */
+        gap = to_end < size ? to_end : 0;
+    }
+    if (gap + size + keep > free) return NULL;
+    if (gap > 0) head = ring_skip_to_start(ring, head);
+    struct ring_record *record = ring_slot(ring, head);
+    record->size = (uint32_t)size;
+    ring->reserved = head + size;
+    return record;
+}
+
+uint64_t ring_publish(struct ring *ring)
+{
+    CHECK(ring->reserved > atomic_load_explicit(&ring->head, memory_order_relaxed));
+    atomic_store_explicit(&ring->head, ring->reserved, memory_order_release);
+    return ring->reserved;
+}
+
+struct ring_record *ring_at(const struct ring *ring, uint64_t *position)
+{
+    uint64_t head = atomic_load_explicit(&ring->head, memory_order_acquire);
+    while (*position < head) {
+        struct ring_record *record = ring_slot(ring, *position);
+        if (record->kind != 0) return record;
+        *position += record->size;
+    }
+    return NULL;
+}
+
+uint64_t ring_first(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->released, memory_order_acquire);
+}
+
+void ring_release(struct ring *ring, uint64_t position)
+{
+    atomic_store_explicit(&ring->released, position, memory_order_release);
+}
