@@ -29,22 +29,23 @@ static uint64_t ring_skip_to_start(struct ring *ring, uint64_t head)
     return head + gap;
 }
 
-struct ring_record *ring_reserve(struct ring *ring, size_t payload, size_t keep)
+/* What is skipped at the end of the memory is less than the record that did not fit there. */
+bool ring_fits(const struct ring *ring, size_t bytes)
+{
+    return ring_used(ring) + 2 * (bytes + sizeof(struct ring_record) + 16) <= ring->capacity;
+}
+
+struct ring_record *ring_reserve(struct ring *ring, size_t payload)
 {
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint64_t released = atomic_load_explicit(&ring->released, memory_order_acquire);
     size_t size = (sizeof(struct ring_record) + payload + 15) & ~(size_t)15;
-    if (size > ring->capacity) return NULL;
     size_t to_end = ring->capacity - (size_t)(head & (ring->capacity - 1));
-    /* An empty ring starts anew: little traffic touches few of its pages. */
-    bool restart = head == released && to_end < ring->capacity;
-    size_t gap = to_end < size || restart ? to_end : 0;
-    if (gap == ring->capacity) gap = 0;
     size_t free = ring->capacity - (size_t)(head - released);
-    if (gap + size > free && restart) { /* the gap itself is free again as soon as it is passed: nobody reads it */
-        gap = to_end < size ? to_end : 0;
-    }
-    if (gap + size + keep > free) return NULL;
+    size_t gap = to_end < size ? to_end : 0;
+    /* An empty ring starts anew: little traffic touches few of its pages. */
+    if (head == released && to_end < ring->capacity && to_end + size <= free) gap = to_end;
+    if (gap + size > free) return NULL;
     if (gap > 0) head = ring_skip_to_start(ring, head);
     struct ring_record *record = ring_slot(ring, head);
     record->size = (uint32_t)size;

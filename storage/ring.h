@@ -28,8 +28,10 @@ struct ring_record { /* 16 bytes, the payload follows */
 };
 
 void ring_init(struct ring *ring, void *base, size_t capacity);
-/* Room for a payload; NULL when less than `keep` bytes would be left free. Not visible until published. */
-struct ring_record *ring_reserve(struct ring *ring, size_t payload, size_t keep);
+/* Whether records of `bytes` together, heads and rounding included, fit now in any order. */
+bool ring_fits(const struct ring *ring, size_t bytes);
+/* Room for a payload, or NULL. Not visible until published. */
+struct ring_record *ring_reserve(struct ring *ring, size_t payload);
 /* Position behind the record: what ring_released must reach for it to be done. */
 uint64_t ring_publish(struct ring *ring);
 /* Bytes in use. */

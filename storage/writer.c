@@ -80,38 +80,52 @@ static uint64_t publish(struct writer *writer, bool was_empty)
     return end;
 }
 
-/* An id below the durable mark. Right after boot the thread may still be busy making the first block durable. */
-static int take_id(struct writer *writer, uint64_t *id)
+/* Whether an id below the durable mark is left. Right after boot the thread may still be busy making the first block
+ * durable: then the lane waits a moment, once. */
+static bool ids_left(struct writer *writer)
 {
-    if (writer->id_next >= atomic_load(&writer->id_limit)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        uint64_t ns = (uint64_t)until.tv_nsec + IDS_WAIT_US * 1000u;
-        until.tv_sec += (time_t)(ns / 1000000000u);
-        until.tv_nsec = (long)(ns % 1000000000u);
-        pthread_mutex_lock(&writer->lock);
-        bool timeout = false;
-        while (atomic_load(&writer->id_limit) == 0 && !timeout)
-            timeout = pthread_cond_timedwait(&writer->progress, &writer->lock, &until) == ETIMEDOUT;
-        pthread_cond_signal(&writer->work); /* it tries again to get a block */
-        pthread_mutex_unlock(&writer->lock);
-        if (writer->id_next >= atomic_load(&writer->id_limit)) return RC_FULL;
-    }
-    *id = writer->id_next;
-    return RC_OK;
+    if (writer->id_next < atomic_load(&writer->id_limit)) return true;
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += IDS_WAIT_US * 1000L;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    pthread_mutex_lock(&writer->lock);
+    bool timeout = writer->ids_failed;
+    while (atomic_load(&writer->id_limit) == 0 && !timeout)
+        timeout = pthread_cond_timedwait(&writer->progress, &writer->lock, &until) == ETIMEDOUT || writer->ids_failed;
+    pthread_cond_signal(&writer->work); /* it tries again to get a block */
+    pthread_mutex_unlock(&writer->lock);
+    return writer->id_next < atomic_load(&writer->id_limit);
 }
 
-int writer_put(struct writer *writer, const struct entry_new *entry, unsigned deletes, uint64_t *id, uint32_t *cost)
+static size_t delete_bytes(unsigned count)
+{
+    unsigned records = (count + COMMIT_DELETES - 1) / COMMIT_DELETES;
+    return records * (sizeof(struct ring_record) + 16) + count * sizeof(uint64_t);
+}
+
+static size_t put_bytes(const struct entry_new *entry)
+{
+    return sizeof(struct record_put) + entry->query.size + entry->body.size;
+}
+
+int writer_fits(struct writer *writer, const struct entry_new *entry, unsigned deletes)
 {
     if (writer->home->read_only) return RC_READ_ONLY;
     if (entry->body.size > writer->limits.body_max || entry->query.size > ENTRY_QUERY_MAX) return RC_TOO_LARGE;
-    int rc = take_id(writer, id);
+    if (!writer->running || !ids_left(writer)) return RC_FULL;
+    size_t wanted = put_bytes(entry) + delete_bytes(deletes) + WRITER_RESERVE;
+    return ring_fits(&writer->ring, wanted) ? RC_OK : RC_FULL;
+}
+
+int writer_put(struct writer *writer, const struct entry_new *entry, uint64_t *id, uint32_t *cost)
+{
+    int rc = writer_fits(writer, entry, 0);
     if (rc != RC_OK) return rc;
     bool was_empty = ring_used(&writer->ring) == 0;
-    size_t size = sizeof(struct record_put) + entry->query.size + entry->body.size;
-    size_t keep = WRITER_RESERVE + deletes * sizeof(uint64_t);
-    struct ring_record *record = ring_reserve(&writer->ring, size, keep);
-    if (!record) return RC_FULL;
+    struct ring_record *record = ring_reserve(&writer->ring, put_bytes(entry));
+    CHECK(record);
+    *id = writer->id_next++;
     *cost = entries_cost(writer->entries, entry);
     struct record_put *put = ring_payload(record);
     *put = (struct record_put){.digest = *entry->digest, .meta = *entry->meta, .cost = *cost,
@@ -123,31 +137,19 @@ int writer_put(struct writer *writer, const struct entry_new *entry, unsigned de
     if (entry->body.size > 0) memcpy(texts + entry->query.size, entry->body.data, entry->body.size);
     record->kind = RECORD_PUT;
     record->id = *id;
-    writer->id_next++;
     atomic_fetch_add(&writer->pending, 1);
     publish(writer, was_empty);
     return RC_OK;
 }
 
-static size_t delete_bytes(unsigned count)
-{
-    unsigned records = (count + COMMIT_DELETES - 1) / COMMIT_DELETES;
-    return records * (sizeof(struct ring_record) + 16) + count * sizeof(uint64_t);
-}
-
-bool writer_delete_fits(const struct writer *writer, unsigned count)
-{
-    return ring_used(&writer->ring) + delete_bytes(count) + writer->ring.capacity / 4 <= writer->ring.capacity;
-}
-
 int writer_delete(struct writer *writer, const uint64_t *ids, unsigned count)
 {
     if (writer->home->read_only) return RC_READ_ONLY;
-    if (ring_used(&writer->ring) + 2 * delete_bytes(count) > writer->ring.capacity) return RC_FULL;
+    if (!ring_fits(&writer->ring, delete_bytes(count))) return RC_FULL;
     while (count > 0) {
         bool was_empty = ring_used(&writer->ring) == 0;
         unsigned some = count < COMMIT_DELETES ? count : COMMIT_DELETES;
-        struct ring_record *record = ring_reserve(&writer->ring, some * sizeof *ids, 0);
+        struct ring_record *record = ring_reserve(&writer->ring, some * sizeof *ids);
         CHECK(record);
         memcpy(ring_payload(record), ids, some * sizeof *ids);
         record->kind = RECORD_DELETE;
@@ -163,12 +165,13 @@ int writer_state(struct writer *writer, unsigned part, struct span value, bool l
 {
     if (writer->home->read_only) return RC_READ_ONLY;
     CHECK(value.size <= ENTRIES_STATE_PART);
+    if (!ring_fits(&writer->ring, sizeof(struct record_state) + value.size + WRITER_RESERVE)) return RC_FULL;
     bool was_empty = ring_used(&writer->ring) == 0;
-    struct ring_record *record = ring_reserve(&writer->ring, sizeof(struct record_state) + value.size, WRITER_RESERVE);
-    if (!record) return RC_FULL;
+    struct ring_record *record = ring_reserve(&writer->ring, sizeof(struct record_state) + value.size);
+    CHECK(record);
     struct record_state *state = ring_payload(record);
     *state = (struct record_state){.part = part, .last = last, .size = (uint32_t)value.size};
-    memcpy(state + 1, value.data, value.size);
+    if (value.size > 0) memcpy(state + 1, value.data, value.size);
     record->kind = RECORD_STATE;
     record->id = part;
     publish(writer, was_empty);
@@ -300,7 +303,7 @@ int writer_purge(struct writer *writer, const uint8_t *tenant, unsigned *removed
     CHECK(fiber_self());
     if (writer->home->read_only) return RC_READ_ONLY;
     struct writer_purge *purge = purge_take(writer);
-    struct ring_record *record = purge ? ring_reserve(&writer->ring, sizeof(struct record_purge), 0) : NULL;
+    struct ring_record *record = purge ? ring_reserve(&writer->ring, sizeof(struct record_purge)) : NULL;
     if (!record) return RC_FULL;
     struct record_purge *payload = ring_payload(record);
     *payload = (struct record_purge){.all = !tenant, .slot = (uint32_t)(purge - writer->purges),
@@ -334,7 +337,7 @@ int writer_start(struct writer *writer, struct entries *entries, struct home *ho
     writer->limits = *limits;
     writer->report = report;
     writer->call.run = drain_call;
-    writer->stopping = writer->ended = false;
+    writer->stopping = writer->ended = writer->ids_failed = false;
     writer->mark_due = true;
     pthread_mutex_init(&writer->lock, NULL);
     cond_init(&writer->work);
@@ -352,23 +355,32 @@ int writer_start(struct writer *writer, struct entries *entries, struct home *ho
     return writer->running ? RC_OK : RC_FULL;
 }
 
+void writer_wait(struct writer *writer, uint64_t us)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += (long)us * 1000;
+    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
+    ask_for_commit(writer, atomic_load(&writer->ring.head));
+    pthread_mutex_lock(&writer->lock);
+    pthread_cond_timedwait(&writer->progress, &writer->lock, &until);
+    pthread_mutex_unlock(&writer->lock);
+    writer_drain(writer);
+}
+
 void writer_stop(struct writer *writer)
 {
     if (!writer->running) return;
     pthread_mutex_lock(&writer->lock);
     writer->stopping = true;
-    pthread_cond_signal(&writer->work);
-    while (!writer->ended) { /* its reports must be taken, or it waits for room for them */
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += 10000000;
-        if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
-        pthread_cond_timedwait(&writer->progress, &writer->lock, &until);
-        pthread_mutex_unlock(&writer->lock);
-        writer_drain(writer);
-        pthread_mutex_lock(&writer->lock);
-    }
+    bool ended = writer->ended;
     pthread_mutex_unlock(&writer->lock);
+    while (!ended) { /* its reports must be taken, or it waits for room for them */
+        writer_wait(writer, 10000);
+        pthread_mutex_lock(&writer->lock);
+        ended = writer->ended;
+        pthread_mutex_unlock(&writer->lock);
+    }
     pthread_join(writer->thread, NULL);
     writer->running = false;
     writer_drain(writer);

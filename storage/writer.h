@@ -82,7 +82,7 @@ struct writer {
     bool running;
     pthread_mutex_t lock;
     pthread_cond_t work, progress;
-    bool stopping, ended;
+    bool stopping, ended, ids_failed;
     uint64_t urgent;                 /* commit at once up to this position */
     _Atomic unsigned pending;        /* stores in the queue */
     _Atomic uint64_t id_limit;       /* ids below may be given */
@@ -117,12 +117,12 @@ int writer_start(struct writer *writer, struct entries *entries, struct home *ho
 void writer_stop(struct writer *writer);
 void writer_sync_interval(struct writer *writer, uint64_t sync_us);
 
-/* The meta's id is ignored; *id and *cost (an estimate when the body will be compressed) are given.
- * RC_FULL, RC_READ_ONLY, RC_TOO_LARGE. `extra` bytes of deletes must fit besides. */
-int writer_put(struct writer *writer, const struct entry_new *entry, unsigned deletes, uint64_t *id, uint32_t *cost);
+/* RC_OK when writer_put would take the entry now, and `deletes` ids besides. RC_FULL, RC_READ_ONLY, RC_TOO_LARGE. */
+int writer_fits(struct writer *writer, const struct entry_new *entry, unsigned deletes);
+/* The meta's id is ignored; *id and *cost (an estimate when the body will be compressed) are given. */
+int writer_put(struct writer *writer, const struct entry_new *entry, uint64_t *id, uint32_t *cost);
 /* Any number of ids. RC_FULL: nothing was queued. */
 int writer_delete(struct writer *writer, const uint64_t *ids, unsigned count);
-bool writer_delete_fits(const struct writer *writer, unsigned count);
 /* A part of the eviction state; the last one (shorter, maybe empty) cuts off what was behind it. */
 int writer_state(struct writer *writer, unsigned part, struct span value, bool last);
 
@@ -137,6 +137,10 @@ int writer_sync(struct writer *writer, uint64_t deadline_us);
 int writer_purge(struct writer *writer, const uint8_t *tenant, unsigned *removed);
 /* Bytes handed to the kernel by the thread since it started. */
 uint64_t writer_bytes_written(void);
+uint64_t writer_commits(void);
+uint64_t writer_lost(void); /* stores whose commit failed */
+/* Closing: takes reports and lets the thread work for up to `us`. Blocks. */
+void writer_wait(struct writer *writer, uint64_t us);
 /* Takes reports off the queue now (the loop does it by itself). */
 void writer_drain(struct writer *writer);
 

@@ -32,6 +32,16 @@ void writer_metrics(void)
     writer_thread_metrics();
 }
 
+uint64_t writer_commits(void)
+{
+    return metric_get(&commits);
+}
+
+uint64_t writer_lost(void)
+{
+    return metric_get(&lost);
+}
+
 struct batch {
     uint64_t end;
     unsigned records, puts, deletes, owed;

@@ -87,6 +87,7 @@ int writer_ids(struct writer *writer)
         writer->mark_due = true;
     }
     pthread_mutex_lock(&writer->lock);
+    writer->ids_failed = rc != RC_OK;
     pthread_cond_signal(&writer->progress);
     pthread_mutex_unlock(&writer->lock);
     return rc;
