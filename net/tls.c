@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "mbedtls/error.h"
+#include "mbedtls/platform.h"
 #include "net/tls_private.h"
 #include "platform/check.h"
 #include "platform/clock.h"
@@ -210,6 +211,17 @@ static int session_set_up(struct tls_session *t)
     return error;
 }
 
+/* The verdict stands: the peer's parsed chain is several KiB a session that nobody will look at again, and would go into
+ * every remembered TLS 1.2 session too. The library has no call for this; its version is pinned. */
+static void peer_chain_drop(struct tls_session *t)
+{
+    mbedtls_ssl_session *session = t->ssl.MBEDTLS_PRIVATE(session);
+    if (!session || !session->MBEDTLS_PRIVATE(peer_cert)) return;
+    mbedtls_x509_crt_free(session->MBEDTLS_PRIVATE(peer_cert));
+    mbedtls_free(session->MBEDTLS_PRIVATE(peer_cert));
+    session->MBEDTLS_PRIVATE(peer_cert) = NULL;
+}
+
 /* One batch of handshake steps, on a worker: as far as the bytes that are here carry. */
 static void handshake_run(void *arg)
 {
@@ -220,6 +232,7 @@ static void handshake_run(void *arg)
     t->result = mbedtls_ssl_handshake(&t->ssl);
     if (t->server && tls_server_resumed_take()) t->resumed = true;
     if (t->result == 0 && t->trust && !t->verified) t->resumed = true;
+    if (t->result == 0 && t->trust) peer_chain_drop(t);
 }
 
 static int offload_until(void (*run)(void *arg), void *arg, uint64_t deadline_us)

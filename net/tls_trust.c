@@ -477,7 +477,7 @@ void tls_verify_explain(const struct tls_session *t, char message[TLS_MESSAGE_MA
     }
     if ((t->faults & MBEDTLS_X509_BADCERT_NOT_TRUSTED) && !(t->faults & MBEDTLS_X509_BADCERT_OTHER)) {
         bool none = t->trust->store && t->trust->store->count == 0;
-        snprintf(message, TLS_MESSAGE_MAX, "certificate of %.60s refused: %s%s", t->host,
+        snprintf(message, TLS_MESSAGE_MAX, "certificate of %.50s refused: %.28s%.50s", t->host,
                  none ? "no CA certificates at hand" : "unknown issuer ", none ? "" : t->issuer);
         return;
     }

@@ -47,7 +47,7 @@ static bool hides_usage(const struct flight *f, const struct sink *sink)
 
 static int view_of(struct flight *f, const struct sink *sink, struct sink_view *view)
 {
-    struct span body;
+    struct span body = {0};
     *view = (struct sink_view){.data = f->data, .size = f->size, .complete = f->complete};
     if (view_is_live(f, (enum view)sink->view)) {
         if (!hides_usage(f, sink))

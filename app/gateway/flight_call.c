@@ -63,8 +63,7 @@ static int slide(struct flight *f)
     size_t cut = sendable(f);
     memmove(f->data, f->data + cut, f->size - cut);
     f->size -= cut;
-    f->live.scanned -= f->live.scanned < cut ? f->live.scanned : cut;
-    f->live.usage_from = f->live.usage_to = 0;
+    live_stream_slide(&f->live, cut);
     for (struct sink *sink = f->sinks; sink; sink = sink->next)
         sink->at -= sink->at < cut ? sink->at : cut;
     return f->size >= f->leader->config->limits.parse_max ? RC_TOO_LARGE : RC_OK;

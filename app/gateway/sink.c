@@ -11,10 +11,14 @@ static char frame[FRAME_MAX + FRAME_OVERHEAD];
 
 static int send_bytes(struct sink *sink, const char *data, size_t size, size_t *sent)
 {
-    int rc = connection_send_try(sink->connection, data, size, sent);
-    if (rc != RC_OK && rc != RC_AGAIN)
-        return rc;
-    return *sent < size ? RC_AGAIN : RC_OK;
+    int rc = RC_OK;
+    *sent = 0;
+    while (rc == RC_OK && *sent < size) {
+        size_t more = 0;
+        rc = connection_send_try(sink->connection, data + *sent, size - *sent, &more);
+        *sent += more;
+    }
+    return rc;
 }
 
 static int send_pending(struct sink *sink)
