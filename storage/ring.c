@@ -11,9 +11,15 @@ void ring_init(struct ring *ring, void *base, size_t capacity)
     *ring = (struct ring){.base = base, .capacity = capacity};
 }
 
+static size_t ring_place(const struct ring *ring, uint64_t position)
+{
+    uint64_t bias = atomic_load_explicit(&ring->bias, memory_order_relaxed);
+    return (size_t)((position + bias) & (ring->capacity - 1));
+}
+
 static struct ring_record *ring_slot(const struct ring *ring, uint64_t position)
 {
-    return (struct ring_record *)(void *)(ring->base + (position & (ring->capacity - 1)));
+    return (struct ring_record *)(void *)(ring->base + ring_place(ring, position));
 }
 
 size_t ring_used(const struct ring *ring)
@@ -24,7 +30,7 @@ size_t ring_used(const struct ring *ring)
 /* Padding up to the end of the memory; a gap is a multiple of 16, so a header always fits. */
 static uint64_t ring_skip_to_start(struct ring *ring, uint64_t head)
 {
-    size_t gap = ring->capacity - (size_t)(head & (ring->capacity - 1));
+    size_t gap = ring->capacity - ring_place(ring, head);
     *ring_slot(ring, head) = (struct ring_record){.size = (uint32_t)gap};
     return head + gap;
 }
@@ -40,11 +46,12 @@ struct ring_record *ring_reserve(struct ring *ring, size_t payload)
     uint64_t head = atomic_load_explicit(&ring->head, memory_order_relaxed);
     uint64_t released = atomic_load_explicit(&ring->released, memory_order_acquire);
     size_t size = (sizeof(struct ring_record) + payload + 15) & ~(size_t)15;
-    size_t to_end = ring->capacity - (size_t)(head & (ring->capacity - 1));
     size_t free = ring->capacity - (size_t)(head - released);
+    /* An empty ring starts anew: little traffic touches few of its pages. Publishing orders the change for the consumer,
+     * which looks at no place between. */
+    if (head == released) atomic_store_explicit(&ring->bias, 0 - head, memory_order_relaxed);
+    size_t to_end = ring->capacity - ring_place(ring, head);
     size_t gap = to_end < size ? to_end : 0;
-    /* An empty ring starts anew: little traffic touches few of its pages. */
-    if (head == released && to_end < ring->capacity && to_end + size <= free) gap = to_end;
     if (gap + size > free) return NULL;
     if (gap > 0) head = ring_skip_to_start(ring, head);
     struct ring_record *record = ring_slot(ring, head);

@@ -18,6 +18,7 @@ struct ring {
     size_t capacity;
     _Atomic uint64_t head;     /* published up to here */
     _Atomic uint64_t released; /* free again up to here */
+    _Atomic uint64_t bias;     /* position + bias is the place; changed only while the ring is empty */
     uint64_t reserved;         /* producer: where the record that is being written ends */
 };
 
