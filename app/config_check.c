@@ -237,9 +237,7 @@ void config_check_route(struct config_reader *reader, const struct yaml_node *no
     if (route->model.size == 0) config_error(reader, place_of(node, "match"), "match.model is empty; \"*\" is any");
     route->any_dialect = !given && route->provider_count == 0;
     if (!given && route->provider_count > 0) route->dialect = reader->config->providers[route->providers[0]].dialect;
-    /* A route that the default made is wrong only when its providers are, and that is said already. */
-    bool ours = node->line == 0 && node->column == 0;
-    if (!ours || reader->report->errors == 0) check_chain(reader, node, route);
+    check_chain(reader, node, route);
 }
 
 void config_check_tenant(struct config_reader *reader, const struct yaml_node *node, void *base)

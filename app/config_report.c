@@ -34,6 +34,8 @@ static void report(struct config_reader *reader, bool error, const struct yaml_n
                    va_list arguments)
 {
     char said[sizeof((struct config_issue *)0)->message];
+    /* What the built-in default made is wrong only when the file is, and that is said already. */
+    if (error && node && node->line == 0 && node->column == 0 && reader->report->errors > 0) return;
     struct config_issue *issue = issue_slot(reader->report, error);
     if (error) reader->report->errors++;
     if (!issue) return;
