@@ -19,8 +19,10 @@ struct connection *exchange_detach(struct exchange *x, const struct connection_o
     (void)exchange_address(x); /* while it can be asked */
     x->connection = NULL;
     c->server->detached_working++;
-    if (c->gone) server_list_put(c, LIST_RESUME); /* its owner is told from the loop, not from in here */
-    else (void)server_want(c, c->stream.source.source.events | LOOP_PEER_CLOSED);
+    if (c->gone)
+        server_list_put(c, LIST_RESUME); /* its owner is told from the loop, not from in here */
+    else
+        (void)server_want(c, c->stream.source.source.events | LOOP_PEER_CLOSED);
     return c;
 }
 
@@ -89,8 +91,10 @@ void connection_finish(struct connection *c)
     CHECK(c->state == CONNECTION_DETACHED);
     bool keep = connection_keep_alive(c);
     c->owner = NULL;
-    if (keep) server_idle(c);
-    else server_connection_close(c, false);
+    if (keep)
+        server_idle(c);
+    else
+        server_connection_close(c, false);
 }
 
 void connection_abort(struct connection *c)
