@@ -143,7 +143,8 @@ static int parse_address(struct span text, struct sockaddr_storage *address, soc
     size_t colon = text.size;
     while (colon > 0 && text.data[colon - 1] != ':') colon--;
     uint64_t port;
-    if (colon < 2 || span_to_u64(span_of(text.data + colon, text.size - colon), 65535, &port) != RC_OK) return RC_INVALID;
+    if (colon < 2 || span_to_u64(span_of(text.data + colon, text.size - colon), 65535, &port) != RC_OK)
+        return RC_INVALID;
     struct span host = span_of(text.data, colon - 1);
     bool v6 = host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']';
     if (v6) host = span_of(host.data + 1, host.size - 2);
@@ -154,8 +155,10 @@ static int parse_address(struct span text, struct sockaddr_storage *address, soc
     memset(address, 0, sizeof *address);
     struct sockaddr_in *in = (struct sockaddr_in *)(void *)address;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)address;
-    if (v6) in6->sin6_port = htons((uint16_t)port);
-    else in->sin_port = htons((uint16_t)port);
+    if (v6)
+        in6->sin6_port = htons((uint16_t)port);
+    else
+        in->sin_port = htons((uint16_t)port);
     address->ss_family = v6 ? AF_INET6 : AF_INET;
     *size = v6 ? sizeof *in6 : sizeof *in;
     void *bytes = v6 ? (void *)&in6->sin6_addr : (void *)&in->sin_addr;

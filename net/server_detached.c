@@ -20,8 +20,10 @@ struct connection *exchange_detach(struct exchange *x, const struct connection_o
     (void)exchange_address(x); /* while it can be asked */
     x->connection = NULL;
     c->server->detached_working++;
-    if (c->gone) server_list_put(c, LIST_RESUME); /* its owner is told from the loop, not from in here */
-    else (void)server_want(c, c->stream.source.source.events | LOOP_PEER_CLOSED);
+    if (c->gone)
+        server_list_put(c, LIST_RESUME); /* its owner is told from the loop, not from in here */
+    else
+        (void)server_want(c, c->stream.source.source.events | LOOP_PEER_CLOSED);
     return c;
 }
 
@@ -102,9 +104,16 @@ void connection_finish(struct connection *c)
     CHECK(c->state == CONNECTION_DETACHED);
     bool keep = connection_keep_alive(c);
     c->owner = NULL;
+<<<<<<< HEAD
     if (keep && c->rest.size > 0) keep = server_pipelined_keep(c, c->rest) == RC_OK;
     else if (keep) server_idle(c);
     if (!keep) server_connection_close(c, false);
+=======
+    if (keep)
+        server_idle(c);
+    else
+        server_connection_close(c, false);
+>>>>>>> server
 }
 
 void connection_abort(struct connection *c)

@@ -29,11 +29,11 @@ enum {
     SERVERS_MAX = 4,
     SERVER_SCRATCH_SIZE = 65536, /* one read, of all servers in turn */
     SERVER_STACK_SIZE = 65536,
-    SERVER_ARENA_KEEP = 16384,   /* stays with a request slot when it is put back */
-    SERVER_SPARE_SLOTS = 8,      /* handshakes that were cancelled and have not noticed yet */
-    SERVER_PIPELINE_TURNS = 16,  /* requests of one client before the others get a turn */
+    SERVER_ARENA_KEEP = 16384,  /* stays with a request slot when it is put back */
+    SERVER_SPARE_SLOTS = 8,     /* handshakes that were cancelled and have not noticed yet */
+    SERVER_PIPELINE_TURNS = 16, /* requests of one client before the others get a turn */
     SERVER_LINGER_BYTES = 65536,
-    SERVER_HEAD_PIECE = 4096,    /* first buffer of a head that comes in pieces */
+    SERVER_HEAD_PIECE = 4096, /* first buffer of a head that comes in pieces */
 };
 
 #define SERVER_LINGER_US UINT64_C(1000000)
@@ -76,7 +76,7 @@ static_assert(sizeof(struct connection) <= 512, "what an idle connection costs")
 
 /* A request under way, or a head being read. */
 struct slot {
-    struct exchange x; /* first */
+    struct exchange x;           /* first */
     struct server_state *server; /* NULL before its first use */
     struct arena arena;
     struct fiber *fiber;

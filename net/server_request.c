@@ -176,9 +176,12 @@ static bool next_request(struct slot *slot)
     if (goes_on && rest.size > 0) return pipelined(slot, rest);
     bool clean = whole && rest.size == 0;
     server_slot_put(slot);
-    if (goes_on) server_idle(c);
-    else if (clean) server_connection_close(c, false);
-    else server_linger(c);
+    if (goes_on)
+        server_idle(c);
+    else if (clean)
+        server_connection_close(c, false);
+    else
+        server_linger(c);
     return false;
 }
 
@@ -296,8 +299,10 @@ static int reader_grow(struct slot *slot)
 static void reader_done(struct slot *slot, int rc)
 {
     server_reader_end(slot);
-    if (rc == RC_OK) start(slot, span_of(slot->buffer, slot->buffer_size), true);
-    else refuse_and_put(slot);
+    if (rc == RC_OK)
+        start(slot, span_of(slot->buffer, slot->buffer_size), true);
+    else
+        refuse_and_put(slot);
 }
 
 void server_read_head(struct connection *c)

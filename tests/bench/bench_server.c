@@ -41,19 +41,28 @@ static void stop(int signal)
 int main(int argc, char **argv)
 {
     static struct arena_budget budget = {.limit = 32 << 20};
-    static struct server server = {
-        .name = "bench", .serve = serve, .refuse = refuse, .budget = &budget,
-        .limits = {.connections = 2048, .connections_per_address = 2048, .exchanges = 256, .head_readers = 64,
-                   .header = 32768, .arena_reserve = 1 << 21, .header_us = 10 * CLOCK_SECOND,
-                   .body_us = 60 * CLOCK_SECOND, .idle_us = 120 * CLOCK_SECOND}};
+    static struct server server = {.name = "bench",
+                                   .serve = serve,
+                                   .refuse = refuse,
+                                   .budget = &budget,
+                                   .limits = {.connections = 2048,
+                                              .connections_per_address = 2048,
+                                              .exchanges = 256,
+                                              .head_readers = 64,
+                                              .header = 32768,
+                                              .arena_reserve = 1 << 21,
+                                              .header_us = 10 * CLOCK_SECOND,
+                                              .body_us = 60 * CLOCK_SECOND,
+                                              .idle_us = 120 * CLOCK_SECOND}};
     const char *address = argc > 1 ? argv[1] : "127.0.0.1:8098";
     char body[BODY_SIZE + 1];
     for (int i = 0; i < BODY_SIZE; i++) body[i] = 'x';
     body[BODY_SIZE] = '\0';
-    reply_size = (size_t)snprintf(reply, sizeof reply,
-                                  "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
-                                  "Content-Type: application/json\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n%s",
-                                  BODY_SIZE, body);
+    reply_size =
+        (size_t)snprintf(reply, sizeof reply,
+                         "HTTP/1.1 200 OK\r\nServer: bench\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+                         "Content-Type: application/json\r\nContent-Length: %d\r\nConnection: keep-alive\r\n\r\n%s",
+                         BODY_SIZE, body);
     signal(SIGTERM, stop);
     signal(SIGINT, stop);
     if (loop_reserve(4096) != RC_OK || server_reserve(&server) != RC_OK) return 1;

@@ -12,7 +12,8 @@ enum { LIMIT = 8192 };
 
 static int parse(struct span bytes, size_t seen, bool reply, struct http_head *head)
 {
-    return reply ? http_parse_response(bytes, seen, LIMIT, SPAN("POST"), head) : http_parse_request(bytes, seen, LIMIT, head);
+    return reply ? http_parse_response(bytes, seen, LIMIT, SPAN("POST"), head)
+                 : http_parse_request(bytes, seen, LIMIT, head);
 }
 
 static void check_inside(struct span bytes, struct span part)

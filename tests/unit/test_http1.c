@@ -18,7 +18,8 @@ static struct http_head head;
 
 static void assert_span(struct span s, const char *text)
 {
-    if (s.size != strlen(text) || memcmp(s.data, text, s.size) != 0) fail_msg("\"%.*s\" is not \"%s\"", SPAN_ARG(s), text);
+    if (s.size != strlen(text) || memcmp(s.data, text, s.size) != 0)
+        fail_msg("\"%.*s\" is not \"%s\"", SPAN_ARG(s), text);
 }
 
 static int parse(const char *text)
@@ -90,29 +91,30 @@ struct refusal_case {
 };
 
 static const struct refusal_case refused[] = {
-    {"GET / HTTP/1.1\nHost: a\r\n\r\n", 400},                                    /* bare LF */
+    {"GET / HTTP/1.1\nHost: a\r\n\r\n", 400}, /* bare LF */
     {"GET / HTTP/1.1\r\nHost: a\n\r\n", 400},
     {"GET / HTTP/1.1\r\nHost: a\r\n\n", 400},
-    {"GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n", 400},                            /* bare CR */
+    {"GET / HTTP/1.1\r\nHost: a\rX: y\r\n\r\n", 400}, /* bare CR */
     {"GET / HTTP/1.1\r\nHost: a\r\n\rX", 400},
-    {"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400},                       /* obs-fold */
+    {"GET / HTTP/1.1\r\nHost: a\r\n folded\r\n\r\n", 400}, /* obs-fold */
     {"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n\tfolded\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\n Host: a\r\n\r\n", 400},
-    {"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400},                                 /* blank before the colon */
+    {"GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400}, /* blank before the colon */
     {"GET / HTTP/1.1\r\nHost: a\r\nContent-Length\t: 5\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\nHost: a\r\nnocolon\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\nHost: a\r\n: empty\r\n\r\n", 400},
-    {"GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", 400},                       /* control characters */
+    {"GET / HTTP/1.1\r\nHost: a\r\nX: \x01\r\n\r\n", 400}, /* control characters */
     {"GET / HTTP/1.1\r\nHost: a\r\nX: \x7f\r\n\r\n", 400},
     {"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-    {"\x16\x03\x01\x02", 400},                                                   /* TLS on a plain port */
-    {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400},                                 /* request line */
+    {"\x16\x03\x01\x02", 400},                   /* TLS on a plain port */
+    {"GET /\x1f and eight more", 400},           /* at once */
+    {"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400}, /* request line */
     {"GET /  HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"GET /\tx HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {" GET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"GET / HTTP/1.1 \r\nHost: a\r\n\r\n", 400},
-    {"GET /\r\n\r\n", 400},                                                      /* 0.9 */
+    {"GET /\r\n\r\n", 400}, /* 0.9 */
     {"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"GET x HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400},
@@ -120,12 +122,12 @@ static const struct refusal_case refused[] = {
     {"GET /a?q#b HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"GET http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
     {"GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400},
-    {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505},                                  /* versions */
+    {"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505}, /* versions */
     {"GET / HTTP/1.2\r\nHost: a\r\n\r\n", 505},
     {"GET / HTTP/1.11\r\nHost: a\r\n\r\n", 505},
     {"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
     {"GET / http/1.1\r\nHost: a\r\n\r\n", 400},
-    {"GET / HTTP/1.1\r\n\r\n", 400},                                             /* Host */
+    {"GET / HTTP/1.1\r\n\r\n", 400}, /* Host */
     {"GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400},
     {"GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n", 400},
     {"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400},
@@ -246,16 +248,19 @@ static void test_field_count(void **state)
         snprintf(text + n, sizeof text - n, "\r\n");
         int rc = parse(text);
         assert_int_equal(rc, fields <= HTTP_FIELDS_MAX ? RC_OK : RC_TOO_LARGE);
-        if (rc != RC_OK) assert_int_equal(head.refusal, 431);
-        else assert_int_equal(head.field_count, HTTP_FIELDS_MAX);
+        if (rc != RC_OK)
+            assert_int_equal(head.refusal, 431);
+        else
+            assert_int_equal(head.field_count, HTTP_FIELDS_MAX);
     }
 }
 
 static void test_lookups(void **state)
 {
     (void)state;
-    assert_int_equal(parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Secret\r\nAccept: a\r\nAccept: b, c\r\n\r\n"),
-                     RC_OK);
+    assert_int_equal(
+        parse("GET / HTTP/1.1\r\nHost: a\r\nConnection: keep-alive, X-Secret\r\nAccept: a\r\nAccept: b, c\r\n\r\n"),
+        RC_OK);
     assert_true(http_has_token(&head, "accept", "C"));
     assert_true(http_has_token(&head, "accept", "a"));
     assert_false(http_has_token(&head, "accept", "d"));
@@ -304,7 +309,8 @@ static void test_response(void **state)
         int rc = parse_reply(cases[i].method, cases[i].text);
         if (rc != cases[i].rc) fail_msg("case %zu: rc %d", i, rc);
         if (rc != RC_OK) assert_int_equal(head.refusal, 502);
-        if (rc == RC_OK && (head.body != cases[i].body || head.status != cases[i].status || head.keep_alive != cases[i].keep))
+        if (rc == RC_OK &&
+            (head.body != cases[i].body || head.status != cases[i].status || head.keep_alive != cases[i].keep))
             fail_msg("case %zu: body %u, status %u, keep-alive %d", i, head.body, head.status, head.keep_alive);
     }
 }
@@ -340,7 +346,8 @@ static int decode(struct span text, size_t piece)
 static void test_chunked_in_odd_pieces(void **state)
 {
     (void)state;
-    static const char text[] = "5\r\nhello\r\n1;x=\"y\"\r\n,\r\n00a\r\n 0123456\r\n\r\n0\r\nTrailer: z\r\nB:\r\n\r\nGET";
+    static const char text[] =
+        "5\r\nhello\r\n1;x=\"y\"\r\n,\r\n00a\r\n 0123456\r\n\r\n0\r\nTrailer: z\r\nB:\r\n\r\nGET";
     for (size_t piece = 1; piece <= sizeof text; piece++) {
         assert_int_equal(decode(span_text(text), piece), RC_EMPTY);
         assert_int_equal(decoded_size, 16);
@@ -354,9 +361,29 @@ static void test_chunked_refusals(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "x", "\r\n", ";x\r\n", " 5\r\nhello\r\n", "5 \r\nhello\r\n", "5\nhello\r\n", "5\r\nhello\n", "5\r\nhellox\r\n",
-        "5\r\nhello\rx", "-5\r\n", "+5\r\n", "0x5\r\n", "1000000000000000\r\n", "0000000000000001\r\n", "5;\n", "5;a\rb",
-        "5;\x01\r\n", "0\r\n\n", "0\r\nA: b\n\r\n", "0\r\n A: b\r\n\r\n", "0\r\nA: \x7f\r\n\r\n", "0\r\n\rx", "5\r\n\r\n",
+        "x",
+        "\r\n",
+        ";x\r\n",
+        " 5\r\nhello\r\n",
+        "5 \r\nhello\r\n",
+        "5\nhello\r\n",
+        "5\r\nhello\n",
+        "5\r\nhellox\r\n",
+        "5\r\nhello\rx",
+        "-5\r\n",
+        "+5\r\n",
+        "0x5\r\n",
+        "1000000000000000\r\n",
+        "0000000000000001\r\n",
+        "5;\n",
+        "5;a\rb",
+        "5;\x01\r\n",
+        "0\r\n\n",
+        "0\r\nA: b\n\r\n",
+        "0\r\n A: b\r\n\r\n",
+        "0\r\nA: \x7f\r\n\r\n",
+        "0\r\n\rx",
+        "5\r\n\r\n",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         for (size_t piece = 1; piece < 8; piece += 6) {
@@ -400,12 +427,9 @@ static void test_dates(void **state)
         uint64_t seconds;
         const char *text;
     } known[] = {
-        {0, "Thu, 01 Jan 1970 00:00:00 GMT"},
-        {784111777, "Sun, 06 Nov 1994 08:49:37 GMT"},
-        {951827696, "Tue, 29 Feb 2000 12:34:56 GMT"},
-        {1795219199, "Fri, 20 Nov 2026 23:59:59 GMT"},
-        {4107542400, "Mon, 01 Mar 2100 00:00:00 GMT"},
-        {253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"},
+        {0, "Thu, 01 Jan 1970 00:00:00 GMT"},          {784111777, "Sun, 06 Nov 1994 08:49:37 GMT"},
+        {951827696, "Tue, 29 Feb 2000 12:34:56 GMT"},  {1795219199, "Fri, 20 Nov 2026 23:59:59 GMT"},
+        {4107542400, "Mon, 01 Mar 2100 00:00:00 GMT"}, {253402300799, "Fri, 31 Dec 9999 23:59:59 GMT"},
     };
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         char out[30];
@@ -422,9 +446,19 @@ static void test_dates(void **state)
     assert_int_equal(http_date_parse(SPAN("Sun Nov  6 08:49:37 1994"), &us), RC_OK);
     assert_true(us == UINT64_C(784111777000000));
     static const char *const bad[] = {
-        "", "0", "Sun", "Sun, 06 Nov 1994 08:49:37", "Sun, 06 Nov 1994 08:49:37 CET", "Sun, 6 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nox 1994 08:49:37 GMT", "Sun, 06 Nov 1894 08:49:37 GMT", "Sun, 00 Nov 1994 08:49:37 GMT",
-        "Sun, 06 Nov 1994 24:49:37 GMT", "Sun Nov  6 08:49:37 199", "Sun N", "Sunday, 06-Nov-94 08:49:37",
+        "",
+        "0",
+        "Sun",
+        "Sun, 06 Nov 1994 08:49:37",
+        "Sun, 06 Nov 1994 08:49:37 CET",
+        "Sun, 6 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nox 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1894 08:49:37 GMT",
+        "Sun, 00 Nov 1994 08:49:37 GMT",
+        "Sun, 06 Nov 1994 24:49:37 GMT",
+        "Sun Nov  6 08:49:37 199",
+        "Sun N",
+        "Sunday, 06-Nov-94 08:49:37",
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (http_date_parse(guarded(span_text(bad[i])), &us) != RC_INVALID) fail_msg("\"%s\" was read", bad[i]);

@@ -79,9 +79,15 @@ static void test_fields(void **state)
 static void test_byte_order_mark(void **state)
 {
     (void)state;
-    check("\xef\xbb\xbf" "data: a\n\n", "[|a|]");
-    check("\xef\xbb\xbf\xef\xbb\xbf" "data: a\n\ndata: b\n\n", "[|b|]");
-    check("data: a\n\n\xef\xbb\xbf" "data: b\n\n", "[|a|]");
+    check("\xef\xbb\xbf"
+          "data: a\n\n",
+          "[|a|]");
+    check("\xef\xbb\xbf\xef\xbb\xbf"
+          "data: a\n\ndata: b\n\n",
+          "[|b|]");
+    check("data: a\n\n\xef\xbb\xbf"
+          "data: b\n\n",
+          "[|a|]");
 }
 
 /* Type and id are set again and again, longer, shorter and empty, in both orders. */
@@ -94,12 +100,16 @@ static void test_marks_move(void **state)
     check("event: aaaaaaaa\nid\nevent: b\nevent\ndata: x\n\n", "[|x|]");
     char text[4000] = "", line[64];
     for (unsigned i = 0; i < 50; i++) { /* nothing is lost of the buffer */
-        snprintf(line, sizeof line, "event: %.*s\nid: %.*s\n", (int)(i * 7 % 30), "eeeeeeeeeeeeeeeeeeeeeeeeeeeeee", (int)(i * 11 % 20),
-                 "iiiiiiiiiiiiiiiiiiii");
+        snprintf(line, sizeof line, "event: %.*s\nid: %.*s\n", (int)(i * 7 % 30), "eeeeeeeeeeeeeeeeeeeeeeeeeeeeee",
+                 (int)(i * 11 % 20), "iiiiiiiiiiiiiiiiiiii");
         strcat(text, line);
     }
     strcat(text, "data: x\n\n");
     check(text, "[eeeeeeeeeeeee|x|iiiiiiiiiiiiiiiiiii]");
+    text[0] = '\0';
+    for (unsigned i = 0; i < 50; i++) strcat(text, "event: aaaaaaaaaa\nid\n");
+    strcat(text, "data: x\n\n");
+    check(text, "[aaaaaaaaaa|x|]");
 }
 
 static void test_capacity(void **state)
@@ -142,9 +152,8 @@ static void test_write(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_wire_forms),  cmocka_unit_test(test_line_ends),
-        cmocka_unit_test(test_fields),      cmocka_unit_test(test_byte_order_mark),
-        cmocka_unit_test(test_marks_move),  cmocka_unit_test(test_capacity),
+        cmocka_unit_test(test_wire_forms),      cmocka_unit_test(test_line_ends),  cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_byte_order_mark), cmocka_unit_test(test_marks_move), cmocka_unit_test(test_capacity),
         cmocka_unit_test(test_write),
     };
     return cmocka_run_group_tests_name("sse", tests, NULL, NULL);
