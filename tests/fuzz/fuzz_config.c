@@ -25,8 +25,8 @@ static void load(void)
 {
     static struct config_report report;
     const char *overrides[] = {override_text};
-    struct config_source source = {.file_name = "f", .overrides = overrides, .override_count = override_text[0] != 0,
-                                   .environment = environment};
+    struct config_source source = {
+        .file_name = "f", .overrides = overrides, .override_count = override_text[0] != 0, .environment = environment};
     struct arena arena;
     struct config *config;
     struct text out = text_on(printed, sizeof printed);
