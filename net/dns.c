@@ -46,7 +46,7 @@ struct entry {
     int status;              /* of the newest answer */
     uint64_t until_us;       /* that long it holds */
     uint64_t asked_us, used;
-    bool pending, stale;     /* stale: the addresses come from an older answer than the newest try */
+    bool pending;
     unsigned users;          /* fibers with a pointer to it */
     struct waiter *waiters;
 };
@@ -234,34 +234,36 @@ static void channel_options(const struct dns_settings *settings, struct ares_opt
             ARES_OPT_QUERY_CACHE;
 }
 
+static int servers_apply(const struct dns_settings *settings)
+{
+    const char *servers = dns.servers_given ? dns.servers : settings->servers;
+    if (!servers[0] || ares_set_servers_ports_csv(dns.channel, servers) == ARES_SUCCESS) return RC_OK;
+    log_warn("dns", "name servers \"%s\" cannot be used", servers);
+    return RC_INVALID;
+}
+
+/* A new channel would fail what is asked for just now: then only the servers change, and the rest (the search list) as soon
+ * as nothing is under way. */
 static int channel_renew(void)
 {
     static struct dns_settings settings;
     struct ares_options options;
     int mask = 0;
+    dns_settings_read(&settings);
+    dns.renew = dns.pending > 0;
+    if (dns.pending > 0) return servers_apply(&settings);
     if (dns.channel) ares_destroy(dns.channel);
     dns.channel = NULL;
-    dns_settings_read(&settings);
     channel_options(&settings, &options, &mask);
-    if (ares_init_options(&dns.channel, &options, mask) != ARES_SUCCESS) {
-        dns.channel = NULL;
-        return RC_FULL;
-    }
-    const char *servers = dns.servers_given ? dns.servers : settings.servers;
-    if (servers[0] && ares_set_servers_ports_csv(dns.channel, servers) != ARES_SUCCESS) {
-        log_warn("dns", "name servers \"%s\" cannot be used", servers);
-        return RC_INVALID;
-    }
-    return RC_OK;
+    if (ares_init_options(&dns.channel, &options, mask) == ARES_SUCCESS) return servers_apply(&settings);
+    dns.channel = NULL;
+    return RC_FULL;
 }
 
-/* Settings are changed only while nothing is asked for: changing them would fail what is. */
 static int channel_ready(void)
 {
     bool stale = !dns.channel || dns.renew || (!dns.servers_given && dns_settings_changed());
-    if (!stale || dns.pending > 0) return RC_OK;
-    dns.renew = false;
-    return channel_renew();
+    return stale ? channel_renew() : RC_OK;
 }
 
 int dns_servers_set(const char *servers_csv)
@@ -356,7 +358,6 @@ static void take_good(struct entry *entry, const struct dns_answer *answer, uint
                 memcmp(entry->answer.addresses, answer->addresses, answer->count * sizeof answer->addresses[0]) == 0;
     entry->answer = *answer;
     entry->status = RC_OK;
-    entry->stale = false;
     entry->until_us = clock_monotonic_us() + ttl_us;
     if (!same) dns_memory_changed(memory_write);
 }
@@ -376,12 +377,10 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
         take_good(entry, &answer, ttl_us);
     } else if (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_EBADNAME) {
         entry->status = RC_NOT_FOUND;
-        entry->stale = false;
-        entry->until_us = clock_monotonic_us() + negative_us;
+            entry->until_us = clock_monotonic_us() + negative_us;
     } else {
         metric_add(&failures, 1);
         entry->status = RC_UNREACHABLE;
-        entry->stale = entry->answer.count > 0;
         entry->until_us = clock_monotonic_us() + negative_us;
         log_debug("dns", "%s: %s", entry->name, ares_strerror(status));
     }

@@ -119,6 +119,10 @@ static void stop_one(struct connection *c)
         fiber_cancel(c->slot->fiber);
         break;
     case CONNECTION_DETACHED: server_detached_gone(c); break;
+    case CONNECTION_PIPELINED:
+        server_slot_put(c->slot);
+        server_connection_close(c, true);
+        break;
     case CONNECTION_HEAD:
         server_reader_end(c->slot);
         server_slot_put(c->slot);

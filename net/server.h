@@ -113,6 +113,11 @@ struct connection_owner {
                                                progress) passed; the connection is invalid after this call returns */
 };
 
+/* Bytes that already came behind this request: a detached reply that outlives the exchange's arena must copy them to
+ * where they stay until connection_finish, and hand them over with connection_pipelined; else the connection closes. */
+struct span exchange_pipelined(const struct exchange *x);
+void connection_pipelined(struct connection *c, struct span rest);
+
 /* Ends the exchange (arena and fiber slot are free when the handler returns) and leaves the connection to `owner`.
  * The request body must have been taken whole. */
 struct connection *exchange_detach(struct exchange *x, const struct connection_owner *owner);

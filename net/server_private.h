@@ -44,6 +44,7 @@ enum connection_state {
     CONNECTION_HEAD,      /* a head comes in pieces */
     CONNECTION_WORKING,   /* an exchange is at it */
     CONNECTION_DETACHED,  /* a connection_owner is at it */
+    CONNECTION_PIPELINED, /* its next request came early: it starts from the loop */
     CONNECTION_ENDING,    /* its owner is being told that it is gone */
     CONNECTION_LINGER,    /* refused: what still comes is thrown away so that the client can read why */
 };
@@ -58,6 +59,7 @@ struct connection {
     struct connection *before, *after;
     struct slot *slot;                    /* HANDSHAKE, HEAD, WORKING */
     const struct connection_owner *owner; /* DETACHED */
+    struct span rest;                     /* DETACHED: pipelined bytes, where the owner keeps them */
     struct fiber *waiter;                 /* parked in server_wait */
     uint64_t since_us;                    /* of its place on the list */
     struct in6_addr address;              /* IPv4 mapped */
@@ -161,6 +163,9 @@ void server_refuse(struct connection *c, const struct http_head *head, unsigned 
 struct slot *server_slot_take(struct server_state *s, struct connection *c);
 void server_slot_put(struct slot *slot);
 void server_reader_begin(struct slot *slot);
+/* Takes pipelined bytes into a slot of their own and parses them from the loop. RC_FULL: there is none. */
+int server_pipelined_keep(struct connection *c, struct span rest);
+void server_pipelined_run(struct connection *c);
 void server_reader_end(struct slot *slot);
 void server_handshake(struct connection *c, struct tls_server *tls);
 

@@ -333,6 +333,36 @@ void server_read_head(struct connection *c)
     } while (c->stream.tls); /* decrypted bytes make no event */
 }
 
+/* ---- pipelined bytes of a reply that went on without its exchange */
+
+int server_pipelined_keep(struct connection *c, struct span rest)
+{
+    struct slot *slot = server_slot_take(c->server, c);
+    if (!slot) return RC_FULL;
+    char *bytes = arena_take(&slot->arena, rest.size, 16);
+    if (!bytes) {
+        server_slot_put(slot);
+        return RC_FULL;
+    }
+    memcpy(bytes, rest.data, rest.size);
+    slot->raw = span_of(bytes, rest.size);
+    c->state = CONNECTION_PIPELINED;
+    server_list_put(c, LIST_RESUME);
+    return RC_OK;
+}
+
+void server_pipelined_run(struct connection *c)
+{
+    struct slot *slot = c->slot;
+    int rc = http_parse_request(slot->raw, 0, head_limit(slot), &slot->x.head);
+    if (rc == RC_OK)
+        start(slot, slot->raw, true);
+    else if (rc == RC_AGAIN)
+        server_reader_begin(slot);
+    else
+        refuse_and_put(slot);
+}
+
 /* ---- TLS: a handshake counts as a head that comes in pieces */
 
 static void run_handshake(void *arg)

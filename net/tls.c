@@ -12,6 +12,7 @@
 #include "net/tls_private.h"
 #include "platform/check.h"
 #include "platform/clock.h"
+#include "platform/crypto.h"
 #include "platform/heap.h"
 #include "platform/metric.h"
 #include "platform/offload.h"
@@ -63,7 +64,7 @@ size_t tls_heap_size(const struct tls_limits *limits)
 {
     size_t sessions = (size_t)limits->sessions_client * TLS_CLIENT_BYTES +
                       (size_t)limits->sessions_server * TLS_SERVER_BYTES;
-    return TLS_FIXED_BYTES + sessions + sessions / TLS_HEAP_SLACK;
+    return CRYPTO_REGION_SIZE + TLS_FIXED_BYTES + sessions + sessions / TLS_HEAP_SLACK;
 }
 
 static int pool_reserve(struct pool *pool, const char *name, unsigned count, const char *lower)

@@ -105,6 +105,20 @@ const int *tls_ciphersuites(void)
     return cpu_features()->aes ? aes_first : chacha_first;
 }
 
+/* PKCS #1 before PSS: a TLS 1.2 server with an RSA key takes the first that it knows, and the library (3.6.6, its pull
+ * request 10672) refuses PSS in 1.2 although it has to offer it for 1.3. In 1.3 PKCS #1 is for certificates only. */
+static const uint16_t *signatures(void)
+{
+    static const uint16_t list[] = {
+        MBEDTLS_TLS1_3_SIG_ECDSA_SECP256R1_SHA256, MBEDTLS_TLS1_3_SIG_ECDSA_SECP384R1_SHA384,
+        MBEDTLS_TLS1_3_SIG_ECDSA_SECP521R1_SHA512, MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA256,
+        MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA384,       MBEDTLS_TLS1_3_SIG_RSA_PKCS1_SHA512,
+        MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA256,    MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA384,
+        MBEDTLS_TLS1_3_SIG_RSA_PSS_RSAE_SHA512,    MBEDTLS_TLS1_3_SIG_NONE,
+    };
+    return list;
+}
+
 int tls_trust_start(void)
 {
     void *region = NULL;
@@ -568,6 +582,7 @@ static int config_set(struct tls_trust *trust)
     mbedtls_ssl_conf_authmode(config, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_ca_cb(config, candidates_find, trust);
     mbedtls_ssl_conf_ciphersuites(config, tls_ciphersuites());
+    mbedtls_ssl_conf_sig_algs(config, signatures());
     mbedtls_ssl_conf_min_tls_version(config, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(config, MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
     return mbedtls_ssl_conf_alpn_protocols(config, protocols) == 0 ? RC_OK : RC_FULL;

@@ -312,7 +312,12 @@ static void add_sink(struct flight *f, struct request *r, bool leader)
     struct span origin = r->origin.size ? arena_copy(f->arena, r->origin) : (struct span){0};
     struct sink filled;
     sink_fill(&filled, f, r, leader, origin);
+    struct span rest = exchange_pipelined(r->x), kept = {0};
+    if (rest.size)
+        kept = arena_copy(f->arena, rest);
     struct connection *connection = exchange_detach(r->x, &sink_owner);
+    if (kept.data)
+        connection_pipelined(connection, kept);
     struct sink *sink = connection_attachment(connection);
     *sink = filled;
     sink->connection = connection;

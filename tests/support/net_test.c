@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,12 @@ static int listen_any(unsigned *port)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
     *port = ntohs(address.sin_port);
     return fd;
+}
+
+static void no_delay(int fd)
+{
+    int on = 1;
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
 }
 
 struct worker {
@@ -207,6 +214,7 @@ int net_test_connect(unsigned port)
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    no_delay(fd);
     return fd;
 }
 
@@ -222,12 +230,14 @@ static void tls_serve(void *arg)
 {
     struct accepted a = *(struct accepted *)arg;
     struct stream s;
+    a.peer->active++;
     stream_init(&s, a.fd);
     if (tls_accept(&s, a.peer->server, net_test_in_ms(5000)) == RC_OK)
         a.peer->serve(&s, a.index);
     else
         a.peer->failed++;
     stream_close(&s, false);
+    a.peer->active--;
 }
 
 static void tls_peer_run(void *arg)
@@ -240,6 +250,7 @@ static void tls_peer_run(void *arg)
         int rc = fiber_wait(&source, LOOP_READ, CLOCK_NEVER, NULL);
         int fd = accept4(peer->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (rc != RC_OK || fd < 0) continue;
+        no_delay(fd);
         struct accepted a = {peer, fd, peer->accepted++};
         assert_int_equal(fiber_start(&fibers, tls_serve, &a), RC_OK); /* copies `a` before it waits */
     }
@@ -260,7 +271,7 @@ void net_tls_peer_stop(struct net_tls_peer *peer)
 {
     peer->stopping = true;
     fiber_cancel(peer->fiber);
-    while (!peer->stopped) assert_int_equal(loop_turn(1000), RC_OK);
+    while (!peer->stopped || peer->active > 0) assert_int_equal(loop_turn(1000), RC_OK);
 }
 
 bool net_tls_peer_request(struct stream *s)

@@ -52,7 +52,7 @@ void net_peer_reset(int fd); /* the next close is an abort */
 struct net_tls_peer {
     void (*serve)(struct stream *s, unsigned index); /* on a fiber, after the handshake */
     struct tls_server *server;
-    unsigned port, accepted, failed;
+    unsigned port, accepted, failed, active;
     bool stopping, stopped;
     struct fiber *fiber;
     int fd;
