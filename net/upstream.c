@@ -43,6 +43,9 @@ int upstream_reserve(unsigned upstreams_max, unsigned calls_max)
     return rc;
 }
 
+/* After a failed send the peer's last words are here already, or there are none. */
+static const uint64_t last_words_us = 100 * 1000;
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -188,6 +191,13 @@ static int head_failed(struct upstream_call *call, int rc)
     }
 }
 
+static uint64_t head_until(const struct upstream_call *call)
+{
+    const struct upstream_options *o = &call->upstream->options;
+    if (call->cut) return after(loop_now_us(), last_words_us);
+    return call->first_byte_us == 0 ? after(call->sent_us, o->first_byte_us) : after(loop_now_us(), o->idle_us);
+}
+
 /* One head; call->held counts it and what came behind it. */
 static int head_read(struct upstream_call *call, uint64_t deadline_us)
 {
@@ -200,10 +210,9 @@ static int head_read(struct upstream_call *call, uint64_t deadline_us)
             seen = call->held;
         }
         size_t done = 0;
-        uint64_t until = call->first_byte_us == 0 ? after(call->sent_us, call->upstream->options.first_byte_us)
-                                                  : after(loop_now_us(), call->upstream->options.idle_us);
         int rc = receive(call, call->connection->buffer + call->held, UPSTREAM_BUFFER - call->held, &done,
-                         earlier(deadline_us, until));
+                         earlier(deadline_us, head_until(call)));
+        if (rc == RC_TIMEOUT && call->cut) rc = RC_CLOSED;
         bool dead = (rc == RC_CLOSED || rc == RC_IO) && call->first_byte_us == 0;
         if (dead && call->reused && call->whole) {
             rc = again_fresh(call, deadline_us);
