@@ -113,8 +113,10 @@ static int begin(struct upstream_call *call, uint64_t deadline_us)
     call->connection = upstream_idle_take(call->upstream);
     call->reused = call->connection != NULL;
     int rc = RC_OK;
-    if (call->reused) metric_add(&reuses, 1);
-    else rc = connect_fresh(call, deadline_us);
+    if (call->reused)
+        metric_add(&reuses, 1);
+    else
+        rc = connect_fresh(call, deadline_us);
     if (rc == RC_OK) rc = send_request(call, deadline_us);
     if (rc == RC_OK && call->cut && call->reused) rc = again_fresh(call, deadline_us);
     return rc;
@@ -138,7 +140,8 @@ int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct
     call->body_left = 0;
     int rc = upstream_slot_take(upstream, deadline_us);
     if (rc != RC_OK) {
-        upstream_say(call, "%s: all %u places for calls at a time are taken", upstream->name, upstream->options.concurrent);
+        upstream_say(call, "%s: all %u places for calls at a time are taken", upstream->name,
+                     upstream->options.concurrent);
         return rc;
     }
     upstream->users++;
@@ -156,7 +159,8 @@ int upstream_send(struct upstream_call *call, const void *data, size_t size, uin
     if (rc == RC_OK) metric_add(&bytes_out, size);
     if (rc == RC_CLOSED || rc == RC_IO) call->cut = true;
     call->sent_us = loop_now_us();
-    if (rc != RC_OK) upstream_say(call, "%s: the request's body could not be sent (%s)", call->upstream->name, rc_name(rc));
+    if (rc != RC_OK)
+        upstream_say(call, "%s: the request's body could not be sent (%s)", call->upstream->name, rc_name(rc));
     return rc == RC_IO ? RC_CLOSED : rc;
 }
 
@@ -185,8 +189,12 @@ static int head_failed(struct upstream_call *call, int rc)
     case RC_CANCELLED: upstream_say(call, "%s: cancelled", name); return rc;
     case RC_CLOSED:
     case RC_IO: upstream_say(call, "%s: closed the connection before its reply was complete", name); return RC_CLOSED;
-    case RC_TOO_LARGE: upstream_say(call, "%s: reply head is larger than %d bytes", name, UPSTREAM_HEAD_MAX); return RC_INVALID;
-    case RC_INVALID: upstream_say(call, "%s: not an HTTP reply (%s)", name, call->head.reason ? call->head.reason : "?"); return rc;
+    case RC_TOO_LARGE:
+        upstream_say(call, "%s: reply head is larger than %d bytes", name, UPSTREAM_HEAD_MAX);
+        return RC_INVALID;
+    case RC_INVALID:
+        upstream_say(call, "%s: not an HTTP reply (%s)", name, call->head.reason ? call->head.reason : "?");
+        return rc;
     default: upstream_say(call, "%s: reply lost (%s)", name, rc_name(rc)); return rc;
     }
 }
@@ -265,10 +273,14 @@ static int body_fill(struct upstream_call *call, uint64_t deadline_us)
 static int body_failed(struct upstream_call *call, int rc)
 {
     const char *name = call->upstream->name;
-    if (rc == RC_TIMEOUT) upstream_say(call, "%s: the reply stopped for too long", name);
-    else if (rc == RC_CANCELLED) upstream_say(call, "%s: cancelled", name);
-    else if (rc == RC_INVALID) upstream_say(call, "%s: the reply's chunks are malformed", name);
-    else upstream_say(call, "%s: the reply was cut short", name);
+    if (rc == RC_TIMEOUT)
+        upstream_say(call, "%s: the reply stopped for too long", name);
+    else if (rc == RC_CANCELLED)
+        upstream_say(call, "%s: cancelled", name);
+    else if (rc == RC_INVALID)
+        upstream_say(call, "%s: the reply's chunks are malformed", name);
+    else
+        upstream_say(call, "%s: the reply was cut short", name);
     return rc == RC_IO ? RC_CLOSED : rc;
 }
 

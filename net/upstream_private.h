@@ -16,8 +16,8 @@ enum {
 struct upstream_connection {
     struct stream stream; /* first: its source is found from the loop's */
     struct upstream *upstream;
-    char *buffer;         /* UPSTREAM_BUFFER bytes, while in a call */
-    size_t body_at;       /* where body bytes are read to */
+    char *buffer;                                               /* UPSTREAM_BUFFER bytes, while in a call */
+    size_t body_at;                                             /* where body bytes are read to */
     void (*ready)(struct loop_source *source, unsigned events); /* the source's own, while the connection is idle */
     uint64_t idle_since_us;
     struct upstream_connection *older, *newer; /* among all idle ones */
@@ -29,7 +29,7 @@ struct upstream {
     struct upstream_options options; /* spans into the texts below */
     char name[UPSTREAM_NAME_MAX], host[UPSTREAM_HOST_MAX], proxy_host[UPSTREAM_HOST_MAX];
     char proxy_authorization[UPSTREAM_CREDENTIAL_MAX];
-    unsigned users;   /* the configuration and the calls */
+    unsigned users; /* the configuration and the calls */
     bool released;
     unsigned active;
     struct upstream_waiter *first, *last; /* in the queue for a place under `concurrent` */

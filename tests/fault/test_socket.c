@@ -107,7 +107,8 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 /* ---- two calls in a row: a fresh connection, then the pooled one */
 
 #define HEAD "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
-#define REPLY "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
+#define REPLY \
+    "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 
 struct pass {
     struct upstream *upstream;
@@ -166,7 +167,8 @@ static void nothing_is_held(struct upstream *u, unsigned before, unsigned n)
     for (unsigned i = 0; i < 50 && descriptors() > before + 2 * upstream_load(u).idle; i++) net_test_run(settle, NULL);
     unsigned now = descriptors(), idle = upstream_load(u).idle;
     if (now != before + 2 * idle) /* both ends are here */
-        fail_msg("operation %u (kind %u): %u descriptors became %u, %u idle", n, atomic_load(&failed_at), before, now, idle);
+        fail_msg("operation %u (kind %u): %u descriptors became %u, %u idle", n, atomic_load(&failed_at), before, now,
+                 idle);
 }
 
 /* Fails operation 1, 2, 3 … of a pass over a new upstream until a pass needs fewer; how many that were. */
@@ -180,8 +182,10 @@ static unsigned fail_each(const struct upstream_options *options)
         net_test_run(two_calls, &p);
         bool done = atomic_exchange(&countdown, 0) != 0;
         if (p.rc != RC_OK) {
-            bool named = p.rc == RC_UNREACHABLE || p.rc == RC_CLOSED || p.rc == RC_IO || p.rc == RC_INVALID || p.rc == RC_FULL;
-            if (!named) fail_msg("operation %u (kind %u): %s \"%s\"", n, atomic_load(&failed_at), rc_name(p.rc), p.message);
+            bool named = p.rc == RC_UNREACHABLE || p.rc == RC_CLOSED || p.rc == RC_IO || p.rc == RC_INVALID ||
+                         p.rc == RC_FULL;
+            if (!named)
+                fail_msg("operation %u (kind %u): %s \"%s\"", n, atomic_load(&failed_at), rc_name(p.rc), p.message);
             if (p.message[0] == 0) fail_msg("operation %u (kind %u): no message", n, atomic_load(&failed_at));
         }
         nothing_is_held(p.upstream, before, n);

@@ -54,8 +54,8 @@ static void call_run(void *arg)
     uint64_t deadline = o->deadline_us ? o->deadline_us : net_test_in_ms(6000);
     o->size = 0;
     o->reply = o->read = RC_EXISTS; /* not asked for */
-    o->begin = upstream_begin(o->upstream, &call, span_text(o->method ? o->method : "POST"), span_text(o->head ? o->head : HEAD),
-                              SPAN("body"), deadline);
+    o->begin = upstream_begin(o->upstream, &call, span_text(o->method ? o->method : "POST"),
+                              span_text(o->head ? o->head : HEAD), SPAN("body"), deadline);
     if (o->begin == RC_OK) o->reply = upstream_reply(&call, deadline);
     o->reused = call.reused;
     o->verified = call.verified;
@@ -300,7 +300,7 @@ static void test_streamed_body_is_not_retried(void **state)
 
 struct script {
     const char *reply;
-    size_t piece;    /* bytes a send; 0: all */
+    size_t piece; /* bytes a send; 0: all */
     unsigned before_ms, between_ms;
     bool close, reset;
 };
@@ -737,7 +737,8 @@ static void serve_proxy(struct net_peer *peer, int fd, unsigned index)
     char request[1024], expected[64];
     (void)index;
     if (net_peer_request(fd, request, sizeof request) == 0) return;
-    snprintf(expected, sizeof expected, "CONNECT larder.test:%u HTTP/1.1\r\nHost: larder.test:%u\r\n", relay->target, relay->target);
+    snprintf(expected, sizeof expected, "CONNECT larder.test:%u HTTP/1.1\r\nHost: larder.test:%u\r\n", relay->target,
+             relay->target);
     if (strncmp(request, expected, strlen(expected)) != 0) {
         (void)net_peer_say(fd, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
         return;
