@@ -151,7 +151,7 @@ static void take_head(struct flight *f, const struct upstream_call *call, bool l
     const struct http_head *head = &call->head;
     f->status = head->status;
     f->lines = upstream_lines(head, f->arena, &f->content_type);
-    f->has_request_id = upstream_head_has_request_id(head);
+    upstream_request_id(head, f->leader->dialect, f->request_id);
     f->stream = span_starts_with(http_field(head, "content-type"), SPAN("text/event-stream"));
     f->plain = f->status != 200;
     f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length
@@ -308,7 +308,7 @@ static int compose(struct flight *f, struct tries *t)
         f->usage_asked = true;
     else
         t->body = r->body;
-    return upstream_head(r, t->provider, t->payment, (int64_t)t->body.size, f->arena, &t->head);
+    return upstream_head(r, r->x->head.method, t->provider, t->payment, (int64_t)t->body.size, f->arena, &t->head);
 }
 
 static enum outcome ask(struct flight *f, unsigned link, bool last_link)
