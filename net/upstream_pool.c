@@ -153,7 +153,7 @@ struct upstream_connection *upstream_idle_take(struct upstream *u)
     return c;
 }
 
-int upstream_connection_new(struct upstream_call *call, struct upstream_connection **out)
+int upstream_connection_new(struct upstream_call *call, struct upstream_connection **connection)
 {
     if (connections.used == connections.count && oldest) idle_close(oldest);
     struct upstream_connection *c = pool_take(&connections);
@@ -165,7 +165,7 @@ int upstream_connection_new(struct upstream_call *call, struct upstream_connecti
         pool_put(&connections, c);
         return RC_FULL;
     }
-    *out = c;
+    *connection = c;
     return RC_OK;
 }
 

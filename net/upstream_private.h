@@ -48,7 +48,7 @@ __attribute__((format(printf, 2, 3))) void upstream_say(struct upstream_call *ca
 /* upstream_pool.c */
 int upstream_pool_reserve(unsigned upstreams_max, unsigned calls_max);
 /* A connection object with a buffer, not connected; RC_FULL. */
-int upstream_connection_new(struct upstream_call *call, struct upstream_connection **c);
+int upstream_connection_new(struct upstream_call *call, struct upstream_connection **connection);
 /* The newest idle one, with a buffer, or NULL. */
 struct upstream_connection *upstream_idle_take(struct upstream *u);
 /* Back to the pool when `reusable`, else closed. */
