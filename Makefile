@@ -15,7 +15,7 @@ endif
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help run deps test tests asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
+.PHONY: all help run deps test tests unit e2e format asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
 
 include tools/variant.mk
 O    := build/$(VARIANT)
@@ -31,8 +31,7 @@ FOUND   := $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*.S)))
 # X_<architecture> and X_<instruction set> belong to one machine; X_san replaces X in sanitizer variants
 ISA_x86_64  := x86_64 sse42 popcnt avx2 avx512
 ISA_aarch64 := aarch64 neon dotprod
-ISA_arm     := arm neon
-ISA_ALL     := $(sort $(ISA_x86_64) $(ISA_aarch64) $(ISA_arm))
+ISA_ALL     := $(ISA_x86_64) $(ISA_aarch64)
 FOREIGN     := $(filter-out $(ISA_$(ARCH)),$(ISA_ALL))
 TWINS       := $(filter %_san.c,$(FOUND))
 UNWANTED    := $(foreach i,$(FOREIGN),%_$i.c %_$i.S) $(if $(SAN),$(TWINS:%_san.c=%.c),$(TWINS))
@@ -45,16 +44,17 @@ SUPPORT := $(wildcard tests/support/*.c)
 objects  = $(addsuffix .o,$(addprefix $(O)/obj/,$(basename $1)))
 
 # --- how
-WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror
+WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror \
+	$(if $(SAN),,-Wno-format-truncation)
 UBSAN  := $(if $(filter asan,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined)
 CC     := $(CC_BASE)
 CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
-	-ffile-prefix-map=$(CURDIR)=. $(CFLAGS_$(lastword $(subst _, ,$(basename $(<F))))) $(CFLAGS)
-CFLAGS_sse42   := -msse4.2
-CFLAGS_popcnt  := -mpopcnt
-CFLAGS_avx2    := -mavx2 -mpopcnt
-CFLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512vpopcntdq -mavx512vnni
-CFLAGS_dotprod := -march=armv8.2-a+dotprod
+	-ffile-prefix-map=$(CURDIR)=. $(ISA_CFLAGS_$(lastword $(subst _, ,$(basename $(<F))))) $(CFLAGS)
+ISA_CFLAGS_sse42   := -msse4.2
+ISA_CFLAGS_popcnt  := -mpopcnt
+ISA_CFLAGS_avx2    := -mavx2 -mpopcnt
+ISA_CFLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512vpopcntdq -mavx512vnni
+ISA_CFLAGS_dotprod := -march=armv8.2-a+dotprod
 # The heap is sealed: every way into libc's allocator leads to platform/heap_trap.c.
 TRAPPED := malloc calloc realloc reallocarray free aligned_alloc memalign posix_memalign \
 	__libc_malloc __libc_calloc __libc_realloc __libc_free __libc_malloc_impl
@@ -136,18 +136,24 @@ RUN_TESTS = $(if $(filter tsan,$(SAN)),$(shell setarch -R true 2>/dev/null && ec
 suite     = $(if $2,--suite $1 $2)
 
 test:
-	@tools/need build test e2e
+	@tools/need build test tidy e2e
 	@$(MAKE) all tests
-	@if tools/need aarch64 emulate; then $(MAKE) CROSS=aarch64-linux-musl tests; \
+	@if [ $(MACHINE) = aarch64 ]; then :; elif tools/need aarch64 emulate; then $(MAKE) CROSS=aarch64-linux-musl tests; \
 	  else echo 'skipped: the aarch64 tests (no cross compiler or no emulator could be installed)'; fi
 	@$(MAKE) run-tests
 .PHONY: run-tests
 EMULATOR = $(firstword $(foreach e,qemu-aarch64-static qemu-aarch64,$(shell command -v $e)))
 ARM      = $(if $(filter aarch64,$(MACHINE)),,$(patsubst build/$(MACHINE)/%,build/aarch64/%,$(UNIT) $(KERNEL)))
 run-tests:
-	@$(RUN_TESTS) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT)) \
-	  $(if $(wildcard tests/e2e/run.sh),--suite e2e --limit 1200 "env LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh") \
+	@$(RUN_TESTS) $(call suite,house,$(wildcard tests/house/test_*.py)) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT)) \
+	  $(if $(wildcard tests/e2e/run.sh),--suite e2e --limit 1200 --alone "env LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh") \
 	  $(if $(wildcard $(ARM)),--suite aarch64 --runner "$(EMULATOR)" $(ARM))
+
+unit: tests
+	@$(RUN_TESTS) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT))
+e2e: all
+	@tools/need test e2e
+	@LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh $(ARGS)
 
 asan tsan:
 	@tools/need build test san
@@ -182,10 +188,10 @@ run: all
 	@echo 'make run: packages, libraries and program are there; starting $(O)/larder serve $(ARGS)'
 	@exec $(O)/larder serve $(ARGS)
 
-bench: all
+bench: all $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/bench/bench_*.c))
 	@tools/need bench
 	@[ -f tests/bench/run.py ] || { echo 'make bench: there is no tests/bench/run.py yet' >&2; exit 2; }
-	@python3 tests/bench/run.py $(ARGS)
+	@LARDER=$(CURDIR)/$(O)/larder python3 tests/bench/run.py $(ARGS)
 
 eval: all
 	@echo 'make eval: the semantic tier is not built yet, so there is nothing to judge' >&2; exit 2
@@ -195,6 +201,10 @@ tidy: all
 	@tools/need tidy
 	@python3 tools/tidy $(ARGS)
 	@$(MAKE) heapmap
+
+format:
+	@tools/need tidy
+	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
 
 # the proof of the sealed heap: no part of libc's allocator (nor its iconv, CVE-2025-26519) is in the link map
 heapmap: $(O)/larder
@@ -216,10 +226,11 @@ help:
 	@echo 'make          $(O)/larder'
 	@echo 'make run      packages, libraries, build, then serve; ARGS="-c larder.yaml" and the like'
 	@echo 'make test     unit, kernel, fault, end-to-end tests; aarch64 under emulation'
+	@echo 'make unit     of these only the native unit, kernel and fault tests; make e2e: only those with real clients'
 	@echo 'make asan     unit, kernel and fault tests under address and undefined-behaviour sanitizers; make tsan: threads'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=20'
 	@echo 'make bench    the figures of docs/benchmarks.md;  make eval: the quality of semantic hits'
-	@echo 'make tidy     format, clang-tidy, include arrows, ban list, lengths, heap map'
+	@echo 'make tidy     format, clang-tidy, include arrows, ban list, lengths, heap map;  make format: rewrites the layout'
 	@echo 'make size     the stripped binary against its limit;  make same: two builds, equal bytes'
 	@echo 'make deps     the libraries only;  make clean: keeps libraries and downloads;  make distclean: keeps nothing'
 	@echo 'CROSS=aarch64-linux-musl for ARM; tools/deps update proposes newer libraries; DEPS_DIR=folder: no network'

@@ -15,38 +15,7 @@
 
 #include "platform/arena.h"
 #include "platform/hash.h"
-
-enum { DIGEST_SIZE = 32, ENTRY_TENANT_SIZE = 16, ENTRY_NAME_MAX = 64, ENTRY_QUERY_MAX = 4096 };
-
-struct digest {
-    unsigned char bytes[DIGEST_SIZE];
-};
-
-enum entry_form { ENTRY_OBJECT = 0, ENTRY_STREAM = 1 };
-
-enum entry_flags {
-    ENTRY_TOOL_CALLS = 1, /* exact hits only, never semantic */
-    ENTRY_FALLBACK = 2,   /* answered by a later link of a chain */
-    ENTRY_PINNED = 4,     /* never evicted */
-    ENTRY_SEALED = 8,     /* body and query are sealed (storage issue) */
-};
-
-/* What is known of an entry besides its texts; the same fields stand in its stored header. */
-struct entry_meta {
-    uint64_t id;
-    uint64_t created_us;  /* wall */
-    uint32_t ttl_s;       /* 0: never fresh */
-    uint8_t dialect;      /* app's enum dialect */
-    uint8_t form;         /* enum entry_form: how it was recorded */
-    uint8_t flags;        /* enum entry_flags */
-    uint8_t chain_link;   /* which link of the route's chain answered, 0 first */
-    uint32_t upstream_ms; /* what the call took: to the last byte */
-    uint32_t tokens_in, tokens_out;
-    uint32_t key_id;      /* of the sealing key; 0: not sealed */
-    uint8_t tenant[ENTRY_TENANT_SIZE];
-    char provider[ENTRY_NAME_MAX]; /* terminated */
-    char model[ENTRY_NAME_MAX];    /* that answered; terminated, cut when longer */
-};
+#include "storage/entry.h"
 
 struct cache_limits {
     unsigned entries_max;

@@ -21,9 +21,12 @@ struct dns_address {
     socklen_t size;
 };
 
+/* Boot, after loop_reserve and heap. `last_good_path`: where the last good answers are kept; NULL: nowhere. */
 int dns_reserve(const char *last_good_path);
 /* For tests and boards without resolv.conf: "127.0.0.1:5353,…"; NULL: back to the system's. */
 int dns_servers_set(const char *servers_csv);
+/* For tests: other files than /etc/resolv.conf and /etc/hosts. The texts stay the caller's. */
+void dns_files_set(const char *resolv_conf, const char *hosts);
 /* Fiber. Both families, interleaved, IPv6 first when the machine has a route for it. *stale: from memory, DNS is down. */
 int dns_resolve(struct span name, uint64_t deadline_us, struct dns_address addresses[DNS_ADDRESSES_MAX],
                 unsigned *count, bool *stale);

@@ -16,10 +16,16 @@
 #include "net/tls.h"
 #include "platform/arena.h"
 
-enum { UPSTREAM_IDLE_MAX = 16, UPSTREAM_MESSAGE_MAX = 200, UPSTREAM_READ_SIZE = 16384 };
+enum {
+    UPSTREAM_IDLE_MAX = 16,
+    UPSTREAM_MESSAGE_MAX = 200,
+    UPSTREAM_READ_SIZE = 16384,
+    UPSTREAM_HEAD_MAX = 16384,  /* of a reply, each of its 1xx too */
+    UPSTREAM_ADDRESSES_MAX = 8, /* tried for one connection */
+};
 
 struct upstream_options {
-    struct span name;      /* provider's, for logs */
+    struct span name; /* provider's, for logs */
     struct span host;
     unsigned port;
     bool tls;
@@ -34,24 +40,31 @@ struct upstream_options {
 
 struct upstream; /* opaque */
 
-/* `upstreams_max` providers, `calls_max` flights; read buffers come from here. */
+/* `upstreams_max` providers, `calls_max` flights; read buffers come from here. Connections, idle ones too, are at most
+ * `calls_max`: a new one takes the place of the one longest idle, so that is how many client sessions TLS needs.
+ * One timer an upstream. */
 int upstream_reserve(unsigned upstreams_max, unsigned calls_max);
 int upstream_open(const struct upstream_options *options, struct upstream **upstream);
 void upstream_release(struct upstream *upstream); /* pooled connections close; calls under way go on */
 
 struct upstream_call {
     struct upstream *upstream;
-    struct http_head head;        /* of the reply, after upstream_reply */
+    struct http_head head; /* of the reply, after upstream_reply */
     char message[UPSTREAM_MESSAGE_MAX];
     uint64_t connected_us, first_byte_us; /* monotonic, 0 until then */
     bool reused;
-    struct upstream_connection *connection; /* module's own */
+    bool verified; /* over TLS, and the peer proved who it is: its Date may set the clock */
+    struct span method, request_head, request_body; /* module's own from here on: for the one retry */
+    struct upstream_connection *connection;
     struct http_chunked chunked;
-    uint64_t body_left;
-    struct span pending;
+    uint64_t body_left, sent_us;
+    size_t held;               /* bytes in the read buffer while the head is not complete */
+    struct span pending;       /* read, not decoded yet */
+    bool whole, complete, cut; /* request held whole; body taken whole; the request could not be sent to its end */
 };
 
-/* Sends a request: `head` is the whole composed head (request line to blank line), `body` what is held whole. */
+/* Sends a request: `head` is the whole composed head (request line to blank line), `body` what is held whole. Both must
+ * stay until upstream_reply has returned. On failure nothing is held and upstream_end may be left out. */
 int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct span method, struct span head,
                    struct span body, uint64_t deadline_us);
 /* More request body, already framed (bodies that stream through). */
@@ -61,6 +74,11 @@ int upstream_reply(struct upstream_call *call, uint64_t deadline_us);
 /* Next body bytes, decoded from chunking, as they come: *piece is a view valid until the next call. RC_EMPTY at the
  * end; RC_CLOSED when the body was cut short; RC_TIMEOUT after options.idle_us without a byte. */
 int upstream_read(struct upstream_call *call, struct span *piece, uint64_t deadline_us);
+/* Connections under way and waiting in the pool; callers in the queue for the `concurrent` bound. */
+struct upstream_load {
+    unsigned active, idle, queued;
+};
+struct upstream_load upstream_load(const struct upstream *upstream);
 /* Gives the connection back to the pool when the exchange was complete and may be reused, else closes it. */
 void upstream_end(struct upstream_call *call);
 

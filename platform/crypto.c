@@ -36,7 +36,7 @@ int mbedtls_hardware_poll(void *context, unsigned char *out, size_t size, size_t
 {
     (void)context;
     *filled = 0;
-    if (entropy_fill(out, size) != RC_OK) return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
+    if (entropy_read(out, size) != RC_OK) return MBEDTLS_ERR_ENTROPY_SOURCE_FAILED;
     *filled = size;
     return 0;
 }

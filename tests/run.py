@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs test programs, shows what fails, and ends with the line `N passed, N failed`.
 
-    tests/run.py [--jobs N] --suite NAME [--runner COMMAND] [--limit SECONDS] PROGRAM...  [--suite ...]
+    tests/run.py [--jobs N] --suite NAME [--runner COMMAND] [--limit SECONDS] [--alone] PROGRAM...  [--suite ...]
 
-A program may be a command with arguments in one word. TAP lines count one by one; without TAP the exit code counts as one
+A program may be a command with arguments in one word; those after --alone get the machine to themselves. TAP lines count one by one; without TAP the exit code counts as one
 test. A crash, a timeout, a missing plan line or a non-zero exit without a failed line is one failure more.
 The exit code is 1 when anything failed.
 """
 import concurrent.futures
+import itertools
 import os
 import re
 import shlex
@@ -17,29 +18,31 @@ import subprocess
 import sys
 import time
 
-LIMIT = 120
+LIMIT = 300
 TAP_LINE = re.compile(r"^(not )?ok\b(.*)$")
 TAP_PLAN = re.compile(r"^1\.\.(\d+)")
 
 
 def parse(words):
-    """[(suite, command words, limit)] in order."""
-    todo, suite, runner, limit, jobs = [], "tests", [], LIMIT, min(2, os.cpu_count() or 1)
+    """[(suite, command words, limit, alone)] in order."""
+    todo, suite, runner, limit, alone, jobs = [], "tests", [], LIMIT, False, min(2, os.cpu_count() or 1)
     default = LIMIT
     words = list(words)
     while words:
         word = words.pop(0)
         if word == "--suite":
-            suite, runner, limit = words.pop(0), [], default
+            suite, runner, limit, alone = words.pop(0), [], default, False
         elif word == "--runner":
             runner = shlex.split(words.pop(0))
         elif word == "--limit":
             limit = float(words.pop(0))
             default = limit if not todo and suite == "tests" else default
+        elif word == "--alone":
+            alone = True
         elif word == "--jobs":
             jobs = int(words.pop(0))
         else:
-            todo.append((suite, runner + shlex.split(word), limit))
+            todo.append((suite, runner + shlex.split(word), limit, alone))
     return todo, jobs
 
 
@@ -76,7 +79,7 @@ def count(output):
 
 
 def run(job):
-    suite, command, limit = job
+    suite, command, limit, _ = job
     start = time.monotonic()
     why = ""
     try:
@@ -128,11 +131,12 @@ def report(result):
 def main():
     todo, jobs = parse(sys.argv[1:])
     total = [0, 0]
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for result in pool.map(run, todo):
-            report(result)
-            total[0] += result[2][0]
-            total[1] += result[2][1]
+    for alone, group in itertools.groupby(todo, key=lambda job: job[3]):
+        with concurrent.futures.ThreadPoolExecutor(1 if alone else jobs) as pool:
+            for result in pool.map(run, list(group)):
+                report(result)
+                total[0] += result[2][0]
+                total[1] += result[2][1]
     print(f"{total[0]} passed, {total[1]} failed", flush=True)
     sys.exit(1 if total[1] else 0)
 

@@ -23,7 +23,7 @@ SRCKEY  := $(shell cat tools/deps.lock tools/deps | sha256sum | cut -c1-16)
 PLAIN   := env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u CROSS -u VARIANT -u ARCH
 
 # A linked build/deps belongs to another tree: its libraries are used as they are.
-ifneq ($(and $(shell test -L build/deps && echo linked),$(wildcard $(DEPS)/cflags)),)
+ifneq ($(wildcard $(DEPS)/$(KEY).stamp)$(and $(shell test -L build/deps && echo linked),$(wildcard $(DEPS)/cflags)),)
 all: ; @:
 else
 all: $(DEPS)/$(KEY).stamp
@@ -46,7 +46,7 @@ $(SRC)/$(SRCKEY).stamp:
 
 # SQLite's source tree, unlike its release archive, has no amalgamation yet: made with the host's compiler and tclsh after
 # the tree was checked against SQLite's own manifest.
-SQLITE_AMALGAMATE = { mkdir -p am && cd am && gcc -O1 -w -o verify ../tool/src-verify.c && ./verify .. && \
+SQLITE_AMALGAMATE = { mkdir -p am && cd am && gcc -O1 -w -o verify ../tool/src-verify.c && { ./verify .. | grep -q ^OK || { echo "SQLite's sources fail their own check" >&2; exit 1; }; } && \
 	$(PLAIN) $(MAKE) -s -f ../main.mk TOP=.. BCC="gcc -O1 -w" TCC=gcc NAWK=awk EXE= OPTS= sqlite3.c > /dev/null && \
 	mv sqlite3.c sqlite3.h .. ; }
 

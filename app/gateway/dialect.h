@@ -28,12 +28,13 @@ enum question_flags {
     QUESTION_DUPLICATE = 1 << 2,     /* a duplicate member name somewhere: forward, never look up or store */
     QUESTION_SYSTEM = 1 << 3,        /* has a system prompt */
     QUESTION_TOOLS = 1 << 4,         /* tools, tool calls or tool results are present */
-    QUESTION_MEDIA = 1 << 5,         /* images, audio, files */
+    QUESTION_MEDIA = 1 << 5,         /* images, audio, files, content of an unknown type */
     QUESTION_MANY = 1 << 6,          /* n > 1 */
     QUESTION_SCHEMA = 1 << 7,        /* JSON schema (or JSON mode) output */
     QUESTION_HISTORY = 1 << 8,       /* an assistant turn in the history */
     QUESTION_SAMPLED = 1 << 9,       /* explicit temperature above 0 without seed */
-    QUESTION_SINGLE = 1 << 10,       /* exactly one user message besides system ones: packs may answer */
+    QUESTION_SINGLE = 1 << 10,       /* exactly one user message besides system ones, all of it in `query`, and none of
+                                        tools, media, n > 1, schema: packs may answer */
     QUESTION_USAGE_SPLICED = 1 << 11, /* app's own: include_usage was added upstream */
 };
 
@@ -54,12 +55,15 @@ struct question_context {
     unsigned mask_count;
 };
 
-/* Reads a body of one of the chat endpoints. RC_INVALID: not a JSON object, no model, no messages …: `error` says what in
- * a sentence for the client (static or in the arena). Nothing points into the scratch afterwards. */
+/* Reads a body of one of the chat endpoints. RC_INVALID: not a JSON object, no model, no messages …, RC_TOO_LARGE: nested
+ * too deeply: `error` says what in a sentence for the client (static or in the arena). RC_FULL: no room in the arena.
+ * Nothing points into the scratch afterwards. Of a duplicate name in the envelope the last is read.
+ * A route's masks are known only after its model: ask without, and again for a route that has some. */
 int question_read(struct span body, const struct question_context *context, struct json_scratch *scratch,
                   struct arena *arena, struct question *question, struct span *error);
 
-/* The body with stream_options.include_usage spliced in and no other byte moved (OpenAI streams). */
+/* The body (as question_read took it) with stream_options.include_usage spliced in and no other byte moved (OpenAI
+ * streams). The body itself when it asks already. RC_INVALID: stream_options is something else; leave it alone. */
 int question_add_usage(struct span body, struct json_scratch *scratch, struct arena *arena, struct span *spliced);
 
 /* ---- replies */
@@ -89,17 +93,24 @@ struct live_stream {
     bool terminal;       /* [DONE] or message_stop was seen */
     bool error;          /* an error event was seen */
     size_t usage_from, usage_to; /* the usage chunk's event, 0 and 0 until seen */
+    size_t line, looked; /* its own: the line under way, and how far it has been searched for its end */
 };
+/* Call with every piece, from a zeroed struct with its dialect set. Each byte is looked at once, ordinary deltas are not
+ * parsed. */
 void live_stream_scan(struct live_stream *live, struct span body, struct json_scratch *scratch);
+/* The first `cut` bytes of the buffer, all scanned, were let go: offsets count from the new start. A usage chunk that was
+ * among them stays known (usage_to is not 0). */
+void live_stream_slide(struct live_stream *live, size_t cut);
 
 /* ---- replay: one form made from the other. out gets the body; RC_TOO_LARGE when it does not fit, RC_CORRUPT when the
  * stored body does not make sense. id, created, model, content, tool calls, thinking and signatures are kept. */
 int replay_object_from_stream(enum dialect dialect, struct span stream, struct json_scratch *scratch, struct text *out);
 int replay_stream_from_object(enum dialect dialect, struct span object, bool include_usage,
                               struct json_scratch *scratch, struct text *out);
-/* An OpenAI stream without its usage chunk (and without `usage: null` left dangling only where we added it). */
+/* An OpenAI stream without its usage chunk. `usage: null` on the other chunks stays, as in the live relay. */
 int replay_strip_usage(struct span stream, struct json_scratch *scratch, struct text *out);
-size_t replay_bound(size_t stored_size); /* room that the functions above need at most */
+/* Room that the functions above need, but for replies of thousands of tiny choices or calls (then RC_TOO_LARGE). */
+size_t replay_bound(size_t stored_size);
 
 /* A fresh reply in object form around a text (packs). */
 void reply_object(enum dialect dialect, struct span id, struct span model, uint64_t created_s, struct span answer,
@@ -108,7 +119,7 @@ void reply_object(enum dialect dialect, struct span id, struct span model, uint6
 /* ---- errors and lists */
 
 /* Body of an error in the dialect's shape. `type` in that dialect's vocabulary is chosen from the status. `code` may be
- * NULL (null in OpenAI's shape, left out in Anthropic's). */
+ * NULL (null in OpenAI's shape, left out in Anthropic's). `request_id` stands in Anthropic's shape only; empty: not. */
 void dialect_error(enum dialect dialect, unsigned status, const char *code, struct span message, struct span request_id,
                    struct text *out);
 /* An error as an event inside a stream that has already begun. */
@@ -119,9 +130,11 @@ struct model_entry {
     int64_t created_s;
 };
 enum { MODELS_MAX = 1024 };
-/* Reads a provider's list (either shape; which is found out) into `models` (spans in the arena). */
+/* Reads a provider's list (either shape; which is found out) into `models` (spans in the arena): *count of them, at most
+ * `max`. RC_INVALID: no list of models. Lists are merged by reading them one behind the other into one array. */
 int models_read(struct span body, struct json_scratch *scratch, struct arena *arena, struct model_entry *models,
                 unsigned max, unsigned *count, bool *has_more);
+/* Each id once, the first one stands; `larder` is always there. */
 void models_write(enum dialect dialect, const struct model_entry *models, unsigned count, struct text *out);
 
 #endif

@@ -3,7 +3,7 @@
  *
  * A request's way through these files: serve.c (the story), access.c (who may ask), tenants.c (whose it is),
  * directives.c (what the client allows), answer.c (from the store), flight.c (one upstream call and everyone who waits
- * for it), upstream_call.c (how a call is composed and retried), forward.c (what passes unparsed), models.c, reply.c.
+ * for it), upstream_call.c (how a call is composed and retried), forward.c (what passes unparsed), model_list.c, reply.c.
  *
  * Owner:   one gateway a process, on the lane.
  * Threads: lane only.
@@ -15,6 +15,8 @@
 #include "cache/miss.h"
 #include "net/server.h"
 #include "net/upstream.h"
+#include "platform/hash.h"
+#include "platform/rc.h"
 #include "storage/pack.h"
 
 enum {
@@ -101,7 +103,9 @@ struct request {
     char id[REQUEST_ID_SIZE + 1];
 };
 
-/* Boot. Takes every region of the gateway's plan. */
+/* Boot, before there is a configuration: where configurations are loaded. */
+int gateway_reserve_configurations(void);
+/* Boot. Takes every other region of the gateway's plan. */
 int gateway_reserve(const struct config *config);
 /* Takes a configuration into force: opens providers, loads packs. On failure the old one stays and `message` says why. */
 int gateway_apply(struct generation *next, char *message, size_t message_size);

@@ -178,6 +178,11 @@ bool tenant_is_rejected(uint64_t first)
     return false;
 }
 
+bool tenant_was_rejected(const struct tenant *tenant)
+{
+    return tenant_is_rejected(first_bytes(tenant));
+}
+
 bool tenant_is_proven(const struct tenant *tenant)
 {
     uint64_t first = first_bytes(tenant);

@@ -30,6 +30,7 @@ int tenant_identify(struct request *r);
 void tenant_reject(const struct tenant *tenant);
 void tenant_accept(const struct tenant *tenant);
 bool tenant_is_rejected(uint64_t first_bytes);
+bool tenant_was_rejected(const struct tenant *tenant);
 /* Accepted by a provider since boot: may use entries of routes with `share: box`. Virtual keys always may. */
 bool tenant_is_proven(const struct tenant *tenant);
 

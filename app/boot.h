@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/boot.h — a serving process from its first memory to its last commit.
+ *
+ * Order:   configuration, plan (all memory), seal, store, keys, providers, listeners, loop; then drain and close.
+ * Threads: boot and shutdown on the main thread, which becomes the lane.
+ */
+#ifndef APP_BOOT_H
+#define APP_BOOT_H
+
+#include "app/config.h"
+
+struct boot_options {
+    const char *config_path; /* NULL: larder.yaml in the working folder if there is one, else the built-in default */
+    const char *const *overrides;
+    unsigned override_count;
+};
+
+/* `larder serve`: returns the process's exit code. */
+int boot_serve(const struct boot_options *options);
+/* `larder check`: prints the resolved configuration, or its errors. */
+int boot_check(const struct boot_options *options);
+/* Where the control socket of this configuration is; 0, or the exit code of what is wrong with it. */
+int boot_control_path(const struct boot_options *options, char *path, size_t size);
+/* `larder plan`. */
+int boot_plan(const struct boot_options *options);
+
+/* For commands, on the lane. */
+void boot_print_plan(struct text *out);
+int boot_reload(struct text *out); /* fiber */
+void boot_shutdown(void);
+uint64_t boot_uptime_us(void);
+bool boot_is_ready(void);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/flight.h — one upstream call and everyone who waits for it.
+ *
+ * The asker that finds nothing stored leads: its fiber makes the call and records the reply; its own client and all
+ * identical askers that come meanwhile (followers) are sinks: connections without stack or arena that are sent what has
+ * been recorded so far at once, then the live tail. Recording never delays a stream. A recording larger than
+ * `parse_max` is not kept: from there on nobody can join, and the slowest sink holds back reading.
+ *
+ * Owner:   a flight lives in its leader's request arena until the leader's fiber returns.
+ * Threads: lane only.
+ */
+#ifndef GATEWAY_FLIGHT_H
+#define GATEWAY_FLIGHT_H
+
+#include "app/gateway/gateway.h"
+
+/* RC_OK when the request now follows a flight (its exchange is detached: return at once); RC_NOT_FOUND. */
+int flight_join(struct request *r);
+
+/* Leads: replies to everyone, stores what may be stored. `bypass`: nobody may join and nothing is stored. */
+void flight_lead(struct request *r, bool bypass);
+
+unsigned flights_now(void);
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/flight_call.c — see flight_call.h. */
+#include "app/gateway/flight_call.h"
+
+#include <stdio.h>
+
+#include "app/gateway/journal.h"
+#include "app/gateway/tenants.h"
+#include "app/gateway/upstream_call.h"
+#include "platform/clock.h"
+#include "platform/compress.h"
+#include "platform/crypto.h"
+#include "platform/log.h"
+
+/* ---- recording */
+
+static int record_room(struct flight *f, size_t more)
+{
+    size_t need = f->size + more;
+    if (need <= f->capacity)
+        return RC_OK;
+    size_t capacity = f->capacity ? f->capacity * 2 : RECORD_START;
+    while (capacity < need)
+        capacity *= 2;
+    if (f->data && arena_extend(f->arena, f->data, f->capacity, capacity) == RC_OK) {
+        f->capacity = capacity;
+        return RC_OK;
+    }
+    char *data = arena_take(f->arena, capacity, 16);
+    if (!data)
+        return RC_FULL;
+    if (f->size)
+        memcpy(data, f->data, f->size);
+    f->data = data;
+    f->capacity = capacity;
+    return RC_OK;
+}
+
+static size_t sendable(const struct flight *f)
+{
+    return f->stream && f->usage_asked ? f->live.scanned : f->size;
+}
+
+bool flight_sinks_drained(const struct flight *f)
+{
+    for (const struct sink *sink = f->sinks; sink; sink = sink->next)
+        if (sink->blocked || sink->at < sendable(f))
+            return false;
+    return true;
+}
+
+/* Too large to keep: what everyone has had is let go, so that the recording becomes a window. */
+static int slide(struct flight *f)
+{
+    f->overflow = true;
+    while (!flight_sinks_drained(f)) {
+        f->waiting_for_sinks = true;
+        int rc = fiber_park(clock_monotonic_us() + SINK_PATIENCE_US);
+        f->waiting_for_sinks = false;
+        if (rc == RC_CANCELLED)
+            return rc;
+    }
+    size_t cut = sendable(f);
+    memmove(f->data, f->data + cut, f->size - cut);
+    f->size -= cut;
+    live_stream_slide(&f->live, cut);
+    for (struct sink *sink = f->sinks; sink; sink = sink->next)
+        sink->at -= sink->at < cut ? sink->at : cut;
+    return f->size >= f->leader->config->limits.parse_max ? RC_TOO_LARGE : RC_OK;
+}
+
+/* A sink that needs the other form waits for the whole: it cannot be had any more. */
+static void drop_waiting_for_whole(struct flight *f)
+{
+    if (f->sinks && !f->overflow)
+        log_info("gateway", "an answer is larger than parse_max: it streams through and is not kept");
+}
+
+static int record(struct flight *f, struct span piece)
+{
+    size_t most = f->leader->config->limits.parse_max;
+    if (f->size + piece.size > most) {
+        drop_waiting_for_whole(f);
+        int rc = slide(f);
+        if (rc != RC_OK)
+            return rc;
+    }
+    int rc = record_room(f, piece.size);
+    if (rc != RC_OK)
+        return rc;
+    memcpy(f->data + f->size, piece.data, piece.size);
+    f->size += piece.size;
+    if (f->stream)
+        live_stream_scan(&f->live, span_of(f->data, f->size), &gateway.scratch);
+    return RC_OK;
+}
+
+/* ---- one reply */
+
+static int record_decoded(struct flight *f, struct decoder *decoder, struct span piece, bool *ended)
+{
+    char out[2048];
+    int rc = RC_OK;
+    while (rc == RC_OK && !*ended) {
+        size_t produced = 0;
+        size_t before = piece.size;
+        rc = decoder_run(decoder, &piece, out, sizeof out, &produced, ended);
+        if (rc == RC_OK && produced)
+            rc = record(f, span_of(out, produced));
+        if (produced == 0 && (piece.size == 0 || piece.size == before))
+            break;
+    }
+    return rc;
+}
+
+static bool whole_already(const struct flight *f)
+{
+    return f->length >= 0 && f->size == (size_t)f->length;
+}
+
+static int relay(struct flight *f, struct upstream_call *call, struct decoder *decoder, uint64_t deadline_us)
+{
+    struct span piece;
+    bool decoded = false;
+    int rc;
+    while ((rc = upstream_read(call, &piece, deadline_us)) == RC_OK) {
+        rc = decoder ? record_decoded(f, decoder, piece, &decoded) : record(f, piece);
+        if (rc != RC_OK)
+            return rc;
+        if (whole_already(f)) {
+            f->complete = true;
+            f->upstream_ms = (int64_t)((clock_monotonic_us() - f->asked_us) / 1000);
+            flight_store(f);
+        }
+        flight_pump(f);
+    }
+    if (rc != RC_EMPTY)
+        return rc;
+    /* Clients take a stream that ends cleanly for a complete answer, so one without its last event must not. */
+    bool cut_short = f->stream && f->status == 200 && !f->live.terminal && !f->live.error;
+    return (decoder && !decoded) || cut_short ? RC_CLOSED : RC_OK;
+}
+
+static int64_t retry_after_of(const struct http_head *head)
+{
+    uint64_t seconds;
+    struct span value = http_field(head, "retry-after");
+    return value.data && span_to_u64(value, 86400, &seconds) == RC_OK ? (int64_t)seconds : -1;
+}
+
+static void take_head(struct flight *f, const struct upstream_call *call, bool last_word)
+{
+    const struct http_head *head = &call->head;
+    f->status = head->status;
+    f->lines = upstream_lines(head, f->arena, &f->content_type);
+    upstream_request_id(head, f->leader->dialect, f->request_id);
+    f->stream = span_starts_with(http_field(head, "content-type"), SPAN("text/event-stream"));
+    f->plain = f->status != 200;
+    f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length
+                : head->body == HTTP_BODY_NONE ? 0
+                                               : -1;
+    f->forbidden = http_has_token(head, "cache-control", "no-store");
+    f->live.dialect = f->leader->dialect;
+    f->should_retry = last_word && f->status >= 400 ? "false" : NULL;
+    f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
+    f->upstream_ms = (int64_t)(f->upstream_us / 1000);
+    f->head_known = true;
+}
+
+static void learn_tenant(const struct flight *f, unsigned status, enum payment payment)
+{
+    if (payment != PAY_CLIENT)
+        return;
+    if (status == 401 || status == 403)
+        tenant_reject(&f->leader->tenant);
+    else if (status >= 200 && status < 300)
+        tenant_accept(&f->leader->tenant);
+}
+
+/* From the head on the reply is everyone's. */
+static int receive(struct flight *f, struct upstream_call *call, bool last_word, uint64_t deadline_us)
+{
+    struct decoder *decoder = NULL;
+    enum compress_coding coding = compress_coding_of(http_field(&call->head, "content-encoding"));
+    take_head(f, call, last_word);
+    if (coding != CODING_IDENTITY) {
+        f->length = -1;
+        if (coding == CODING_UNKNOWN || decoder_open(coding, &decoder) != RC_OK) {
+            flight_error(f, 502, "coding", "The provider compressed its answer in a way the box cannot undo.");
+            return RC_OK;
+        }
+    }
+    if (f->stream && call->pending.size == 0)
+        flight_pump(f); /* the head of a stream need not wait for its first event */
+    int rc = relay(f, call, decoder, deadline_us);
+    if (decoder)
+        decoder_close(decoder);
+    if (rc == RC_OK) {
+        f->complete = true;
+        f->upstream_ms = (int64_t)((clock_monotonic_us() - f->asked_us) / 1000);
+    }
+    return rc;
+}
+
+/* ---- tries, providers, the chain */
+
+static bool worth_another_try(unsigned status)
+{
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
+enum outcome { ANSWERED, TRY_AGAIN, GIVE_UP /* this provider */, BROKEN /* midway */ };
+
+struct tries {
+    const struct config_provider *provider;
+    unsigned index;      /* of the provider */
+    enum payment payment;
+    struct span head, body;
+    unsigned attempt;
+    bool last_link;
+    uint64_t deadline_us, pause_us;
+};
+
+static uint64_t backoff(const struct tries *t, int64_t retry_after_s)
+{
+    uint64_t pause = t->provider->retry_base_us << (t->attempt < 8 ? t->attempt : 8);
+    uint32_t jitter;
+    crypto_random(&jitter, sizeof jitter);
+    if (pause > t->provider->retry_max_us)
+        pause = t->provider->retry_max_us;
+    pause = pause / 2 + (pause / 2) * (jitter % 1024) / 1024;
+    uint64_t asked = retry_after_s > 0 ? (uint64_t)retry_after_s * CLOCK_SECOND : 0;
+    return asked > pause ? asked : pause;
+}
+
+/* A stored answer past its time is better than a provider's own failure (RFC 5861), not than its refusal. */
+static bool stale_is_better(const struct flight *f, unsigned status)
+{
+    return status >= 500 && f->leader->have_stale && !f->bypass;
+}
+
+static enum outcome after_head(struct flight *f, struct tries *t, struct upstream_call *call)
+{
+    unsigned status = call->head.status;
+    int64_t retry_after = retry_after_of(&call->head);
+    bool more = t->attempt + 1 < t->provider->retry_attempts;
+    if (worth_another_try(status)) {
+        t->pause_us = backoff(t, retry_after);
+        bool too_long = t->pause_us > t->provider->retry_max_us;
+        if (more && !too_long)
+            return TRY_AGAIN;
+        if (!t->last_link || stale_is_better(f, status))
+            return GIVE_UP;
+    }
+    int rc = receive(f, call, worth_another_try(status), t->deadline_us);
+    if (rc == RC_OK)
+        return ANSWERED;
+    log_info("gateway", "an answer of %.*s broke off: %s", SPAN_ARG(t->provider->name), rc_name(rc));
+    return BROKEN;
+}
+
+static enum outcome try_once(struct flight *f, struct tries *t)
+{
+    struct request *r = f->leader;
+    struct provider_health *health = &r->generation->health[t->index];
+    struct upstream_call call = {0};
+    f->asked_us = clock_monotonic_us();
+    int rc = upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
+    if (rc == RC_OK)
+        rc = upstream_reply(&call, t->deadline_us);
+    if (rc != RC_OK) {
+        if (rc != RC_CANCELLED && rc != RC_FULL)
+            health_failed(health, t->provider, call.message);
+        upstream_end(&call);
+        t->pause_us = backoff(t, -1);
+        return rc != RC_CANCELLED && t->attempt + 1 < t->provider->retry_attempts ? TRY_AGAIN : GIVE_UP;
+    }
+    health_reached(health, &call, t->provider);
+    learn_tenant(f, call.head.status, t->payment);
+    enum outcome outcome = after_head(f, t, &call);
+    upstream_end(&call);
+    return outcome;
+}
+
+static enum outcome try_provider(struct flight *f, struct tries *t)
+{
+    struct provider_health *health = &f->leader->generation->health[t->index];
+    for (t->attempt = 0; !fiber_cancelled(); t->attempt++) {
+        if (!health_allows(health, t->provider))
+            return GIVE_UP;
+        enum outcome outcome = try_once(f, t);
+        if (outcome != TRY_AGAIN)
+            return outcome;
+        uint64_t until = clock_monotonic_us() + t->pause_us;
+        if (until >= t->deadline_us || fiber_sleep_until(until) != RC_OK)
+            return GIVE_UP;
+    }
+    return GIVE_UP;
+}
+
+/* The body that goes up: as it came, but for the spliced usage option. */
+static int compose(struct flight *f, struct tries *t)
+{
+    struct request *r = f->leader;
+    unsigned flags = r->question.flags;
+    t->body = r->body;
+    f->usage_asked = (flags & QUESTION_STREAM) && (flags & QUESTION_INCLUDE_USAGE);
+    bool splice = r->dialect == DIALECT_OPENAI && (flags & QUESTION_STREAM) && !f->usage_asked &&
+                  !(flags & QUESTION_DUPLICATE) && t->provider->stream_usage_add;
+    if (splice && question_add_usage(r->body, &gateway.scratch, f->arena, &t->body) == RC_OK)
+        f->usage_asked = true;
+    else
+        t->body = r->body;
+    return upstream_head(r, r->x->head.method, t->provider, t->payment, (int64_t)t->body.size, f->arena, &t->head);
+}
+
+static enum outcome ask(struct flight *f, unsigned link, bool last_link)
+{
+    const struct request *r = f->leader;
+    unsigned index = r->route->providers[link];
+    const struct config_provider *provider = &r->config->providers[index];
+    struct tries t = {.provider = provider, .index = index, .payment = payment_of(r, provider), .last_link = last_link};
+    t.deadline_us = clock_monotonic_us() + provider->total_us;
+    f->link = link;
+    if (compose(f, &t) != RC_OK) {
+        flight_error(f, 503, "overloaded", "The box has no memory left for this request; try again in a moment.");
+        return ANSWERED;
+    }
+    return try_provider(f, &t);
+}
+
+static unsigned last_payable(const struct request *r)
+{
+    unsigned last = CONFIG_CHAIN_MAX;
+    for (unsigned i = 0; i < r->route->provider_count; i++)
+        if (payment_of(r, &r->config->providers[r->route->providers[i]]) != PAY_NONE)
+            last = i;
+    return last;
+}
+
+void flight_call(struct flight *f)
+{
+    const struct request *r = f->leader;
+    unsigned last = last_payable(r);
+    enum outcome outcome = GIVE_UP;
+    for (unsigned link = 0; link < r->route->provider_count && outcome == GIVE_UP && !fiber_cancelled(); link++)
+        if (payment_of(r, &r->config->providers[r->route->providers[link]]) != PAY_NONE)
+            outcome = ask(f, link, link == last);
+    if (outcome == BROKEN)
+        flight_abort(f);
+    else if (outcome != ANSWERED && !(fiber_cancelled() && f->sink_count == 0))
+        flight_answer_offline(f, last != CONFIG_CHAIN_MAX);
+}
+
+/* ---- keeping */
+
+static void meta_fill(const struct flight *f, const struct verdict *verdict, struct entry_meta *meta)
+{
+    const struct request *r = f->leader;
+    const struct config_provider *provider = &r->config->providers[r->route->providers[f->link]];
+    *meta = (struct entry_meta){.created_us = clock_wall_us(), .dialect = (uint8_t)r->dialect};
+    meta->ttl_s = (uint32_t)(r->route->ttl_us / CLOCK_SECOND);
+    meta->form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
+    meta->flags = (uint8_t)((verdict->tool_calls ? ENTRY_TOOL_CALLS : 0) | (f->link ? ENTRY_FALLBACK : 0));
+    meta->chain_link = (uint8_t)f->link;
+    meta->upstream_ms = (uint32_t)f->upstream_ms;
+    meta->tokens_in = verdict->usage.input_uncached > 0 ? (uint32_t)verdict->usage.input_uncached : 0;
+    meta->tokens_out = verdict->usage.output > 0 ? (uint32_t)verdict->usage.output : 0;
+    memcpy(meta->tenant, r->tenant.id, sizeof meta->tenant);
+    struct text name = text_on(meta->provider, sizeof meta->provider), model = text_on(meta->model, sizeof meta->model);
+    text_put_span(&name, provider->name);
+    text_put_text(&model, verdict->model);
+}
+
+void flight_store(struct flight *f)
+{
+    const struct request *r = f->leader;
+    struct verdict verdict;
+    struct entry_meta meta;
+    if (f->judged || f->bypass || f->local || !f->complete)
+        return;
+    f->judged = true;
+    if (f->status != 200 || f->overflow || f->forbidden) {
+        miss_settle(&r->question.parts, false);
+        return;
+    }
+    verdict_of(r->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
+    miss_settle(&r->question.parts, verdict.storable);
+    if (!verdict.storable) {
+        journal_not_stored(verdict.reason);
+        return;
+    }
+    meta_fill(f, &verdict, &meta);
+    int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), &f->stored_id);
+    if (rc != RC_OK) {
+        f->stored_id = 0;
+        journal_not_stored(rc_name(rc));
+    }
+}

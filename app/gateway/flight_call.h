@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/flight_call.h — inside of a flight: the chain of providers, the recording, what is kept of it.
+ *
+ * Owner:   the leader's request arena.
+ * Threads: lane only, on the leader's fiber.
+ */
+#ifndef GATEWAY_FLIGHT_CALL_H
+#define GATEWAY_FLIGHT_CALL_H
+
+#include "app/gateway/answer.h"
+#include "app/gateway/flight.h"
+#include "app/gateway/sink.h"
+#include "platform/check.h"
+
+enum {
+    FIRST_SEND_MAX = 16384,      /* bytes of a body that leave together with its head */
+    STATUS_CLIENT_GONE = 499,    /* in the journal, as nginx has it */
+    RECORD_START = 8192,         /* first size of a recording of unknown length; it grows by doubling */
+    CODE_TEXT_MAX = 512,
+};
+#define SINK_PATIENCE_US (UINT64_C(5) * 1000 * 1000) /* looks again this often; the connection has its own deadline */
+
+struct flight {
+    struct flight *next, *previous;
+    struct request *leader;
+    struct arena *arena;
+    struct fiber *fiber;
+    struct sink *sinks;
+    unsigned sink_count;
+    bool bypass, ended;
+    bool waiting_for_sinks;
+    struct loop_timer finish_timer;
+
+    /* the reply */
+    bool head_known, complete, overflow;
+    bool plain;            /* the same bytes for every sink: an error */
+    bool kept;             /* the body comes from the store or a pack: made into each sink's view */
+    bool local;            /* made here, not by a provider */
+    bool stream;           /* the body is server-sent events */
+    bool usage_asked;      /* upstream sends the usage chunk */
+    bool judged;
+    bool forbidden;        /* the provider said no-store */
+    unsigned status;
+    const char *content_type;
+    int64_t length;        /* -1: not known before the end */
+    struct span lines;     /* provider's header lines, for the leader */
+    char request_id[REQUEST_ID_SIZE + 1]; /* the provider's, among `lines`; empty: none, or too long for the journal */
+    const char *should_retry;
+    int64_t retry_after_s;
+    char *data;            /* the recording */
+    size_t size, capacity;
+    struct live_stream live;
+    struct span converted[VIEWS];
+
+    /* figures */
+    uint64_t stored_id;
+    uint64_t asked_us;     /* monotonic: when the call that answered began */
+    uint64_t upstream_us;  /* until its first byte */
+    int64_t upstream_ms;
+    unsigned link;         /* of the chain */
+    enum hit_kind local_hit;
+    const char *local_status;
+    int64_t local_age_s;
+};
+
+/* Asks the chain of providers; on return the reply is complete, or everyone has been told of its failure. */
+void flight_call(struct flight *f);
+/* Judges and stores a complete reply; once. */
+void flight_store(struct flight *f);
+/* Makes the reply here: stored and stale, from a pack, or an error that says what is wrong. */
+void flight_answer_offline(struct flight *f, bool payable);
+void flight_error(struct flight *f, unsigned status, const char *code, const char *message);
+
+void flight_pump(struct flight *f);
+void flight_abort(struct flight *f);
+bool flight_sinks_drained(const struct flight *f);
+
+#endif

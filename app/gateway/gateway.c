@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/gateway.c — boot of the gateway, configurations coming into force, routes. See gateway.h. */
+#include "app/gateway/gateway.h"
+
+#include <stdio.h>
+
+#include "app/gateway/access.h"
+#include "app/gateway/flight.h"
+#include "app/gateway/journal.h"
+#include "app/gateway/shortcut.h"
+#include "platform/check.h"
+#include "platform/crypto.h"
+#include "platform/file.h"
+#include "platform/log.h"
+#include "platform/metric.h"
+#include "platform/plan.h"
+
+struct gateway gateway;
+
+/* app/packs/starter.jsonl, embedded by the build. */
+extern const char starter_pack[];
+extern const size_t starter_pack_size;
+
+static double read_flights(const struct metric *metric)
+{
+    (void)metric;
+    return (double)flights_now();
+}
+
+static double read_flights_high(const struct metric *metric)
+{
+    (void)metric;
+    return (double)gateway.flights_high;
+}
+
+static double read_offline(const struct metric *metric)
+{
+    (void)metric;
+    unsigned failing = 0;
+    for (unsigned i = 0; i < gateway.current->config->provider_count; i++)
+        failing += gateway.current->health[i].failing_since_us != 0;
+    return (double)failing;
+}
+
+static struct metric flights_gauge = {.name = "larder_flights", .help = "Upstream calls under way, with their followers",
+                                      .kind = METRIC_GAUGE_CALL, .read = read_flights};
+static struct metric flights_high_gauge = {.name = "larder_flights_high", .help = "Most flights at once since boot",
+                                           .kind = METRIC_GAUGE_CALL, .read = read_flights_high};
+static struct metric offline_gauge = {.name = "larder_providers_failing", .help = "Providers that cannot be reached now",
+                                      .kind = METRIC_GAUGE_CALL, .read = read_offline};
+
+static int reserve_scratch(size_t parse_max)
+{
+    void *region;
+    size_t size = JSON_SCRATCH_FACTOR * parse_max + JSON_SCRATCH_EXTRA;
+    int rc = plan_take("gateway parse scratch", 1, size, PLAN_LAZY, 0, "limits.parse_max", &region);
+    gateway.scratch = (struct json_scratch){region, size};
+    return rc;
+}
+
+static int reserve_generations(void)
+{
+    void *region;
+    int rc = plan_take("gateway configurations", GENERATIONS_MAX, CONFIG_ARENA_SIZE, PLAN_LAZY, 0, NULL, &region);
+    for (unsigned i = 0; rc == RC_OK && i < GENERATIONS_MAX; i++)
+        arena_init(&gateway.generations[i].arena, (char *)region + (size_t)i * CONFIG_ARENA_SIZE, CONFIG_ARENA_SIZE, NULL);
+    return rc;
+}
+
+int gateway_reserve_configurations(void)
+{
+    return reserve_generations();
+}
+
+int gateway_reserve(const struct config *config)
+{
+    int rc = reserve_scratch(config->limits.parse_max);
+    if (rc == RC_OK)
+        rc = journal_reserve();
+    if (rc == RC_OK)
+        rc = shortcut_reserve();
+    if (rc == RC_OK)
+        rc = miss_reserve();
+    if (rc == RC_OK)
+        rc = pack_reserve();
+    crypto_random(&gateway.shortcut_key, sizeof gateway.shortcut_key);
+    gateway.epoch = 1;
+    access_learn_names();
+    metric_register(&flights_gauge);
+    metric_register(&flights_high_gauge);
+    metric_register(&offline_gauge);
+    return rc;
+}
+
+/* ---- generations */
+
+struct generation *gateway_next_generation(void)
+{
+    for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
+        struct generation *g = &gateway.generations[i];
+        if (!g->current && g->references == 0) {
+            struct arena arena = g->arena;
+            arena_reset(&arena, 0);
+            *g = (struct generation){.arena = arena};
+            return g;
+        }
+    }
+    return NULL;
+}
+
+static void close_generation(struct generation *g)
+{
+    for (unsigned i = 0; i < CONFIG_PROVIDERS_MAX; i++) {
+        if (g->upstreams[i])
+            upstream_release(g->upstreams[i]);
+        if (g->trusts[i])
+            tls_trust_release(g->trusts[i]);
+        g->upstreams[i] = NULL;
+        g->trusts[i] = NULL;
+    }
+    for (unsigned i = 0; i < CONFIG_PACKS_MAX; i++) {
+        if (g->packs[i])
+            pack_release(g->packs[i]);
+        g->packs[i] = NULL;
+    }
+}
+
+void generation_hold(struct generation *g)
+{
+    g->references++;
+}
+
+void generation_release(struct generation *g)
+{
+    CHECK(g->references > 0);
+    g->references--;
+    if (g->references == 0 && !g->current)
+        close_generation(g);
+}
+
+static int open_provider(struct generation *g, unsigned index, char *message, size_t message_size)
+{
+    const struct config_provider *p = &g->config->providers[index];
+    char why[TLS_MESSAGE_MAX] = "";
+    int rc = RC_OK;
+    if (p->tls) {
+        rc = tls_trust_load(p->ca, p->pin, &g->trusts[index], why);
+        if (rc != RC_OK) {
+            snprintf(message, message_size, "provider %.*s: ca %.*s cannot be used: %s", SPAN_ARG(p->name), SPAN_ARG(p->ca),
+                     why);
+            return rc;
+        }
+    }
+    struct upstream_options options = {.name = p->name,
+                                       .host = p->host,
+                                       .port = p->port,
+                                       .tls = p->tls,
+                                       .trust = g->trusts[index],
+                                       .proxy_host = p->proxy_host,
+                                       .proxy_port = p->proxy_port,
+                                       .proxy_authorization = p->proxy_authorization,
+                                       .concurrent = p->concurrent,
+                                       .connect_us = p->connect_us,
+                                       .first_byte_us = p->first_byte_us,
+                                       .idle_us = p->idle_us,
+                                       .idle_keep_us = UINT64_C(60000000)};
+    rc = upstream_open(&options, &g->upstreams[index]);
+    if (rc != RC_OK)
+        snprintf(message, message_size, "provider %.*s cannot be opened: %s", SPAN_ARG(p->name), rc_name(rc));
+    return rc;
+}
+
+/* A pack's file is read into the configuration's arena, which lives as long as the pack. */
+static int read_pack(struct generation *g, const struct config_pack *pack, struct span *text)
+{
+    char path[FILE_PATH_MAX];
+    size_t size = 0;
+    if (span_equal(pack->file, SPAN("builtin"))) {
+        *text = span_of(starter_pack, starter_pack_size);
+        return RC_OK;
+    }
+    if (pack->file.size >= sizeof path)
+        return RC_TOO_LARGE;
+    memcpy(path, pack->file.data, pack->file.size);
+    path[pack->file.size] = 0;
+    size_t room = CONFIG_ARENA_SIZE / 2;
+    char *bytes = arena_take(&g->arena, room, 1);
+    int rc = bytes ? file_read(path, bytes, room, &size) : RC_FULL;
+    *text = span_of(bytes, size);
+    return rc;
+}
+
+static int open_pack(struct generation *g, unsigned index, char *message, size_t message_size)
+{
+    const struct config_pack *pack = &g->config->packs[index];
+    char why[PACK_ERROR_MAX] = "";
+    struct span text;
+    int rc = read_pack(g, pack, &text);
+    if (rc == RC_OK)
+        rc = pack_load(pack->name, text, &g->packs[index], why);
+    if (rc != RC_OK)
+        snprintf(message, message_size, "pack %.*s (%.*s) cannot be loaded: %s %s", SPAN_ARG(pack->name),
+                 SPAN_ARG(pack->file), rc_name(rc), why);
+    return rc;
+}
+
+static void inherit_health(struct generation *next)
+{
+    const struct generation *old = gateway.current;
+    for (unsigned i = 0; old && i < next->config->provider_count; i++)
+        for (unsigned k = 0; k < old->config->provider_count; k++)
+            if (span_equal(next->config->providers[i].base_url, old->config->providers[k].base_url))
+                next->health[i] = old->health[k];
+}
+
+int gateway_apply(struct generation *next, char *message, size_t message_size)
+{
+    int rc = RC_OK;
+    for (unsigned i = 0; rc == RC_OK && i < next->config->provider_count; i++)
+        rc = open_provider(next, i, message, message_size);
+    for (unsigned i = 0; rc == RC_OK && i < next->config->pack_count; i++)
+        rc = open_pack(next, i, message, message_size);
+    if (rc != RC_OK) {
+        close_generation(next);
+        return rc;
+    }
+    inherit_health(next);
+    struct generation *old = gateway.current;
+    next->current = true;
+    gateway.current = next;
+    gateway.epoch++;
+    if (old) {
+        old->current = false;
+        if (old->references == 0)
+            close_generation(old);
+    }
+    return RC_OK;
+}
+
+const struct config_route *gateway_route(const struct config *config, enum dialect dialect, struct span model)
+{
+    for (unsigned i = 0; i < config->route_count; i++) {
+        const struct config_route *route = &config->routes[i];
+        if ((route->any_dialect || route->dialect == dialect) && span_glob(route->model, model))
+            return route;
+    }
+    return NULL;
+}
+
+void gateway_refuse(const struct http_head *head, unsigned status, const char *reason, struct text *out)
+{
+    char body[512];
+    struct text error = text_on(body, sizeof body);
+    bool anthropic = head && (span_starts_with(head->path, SPAN("/v1/messages")) || http_field(head, "anthropic-version").data);
+    dialect_error(anthropic ? DIALECT_ANTHROPIC : DIALECT_OPENAI, status, "refused", span_text(reason), SPAN("req_refused"), &error);
+    text_format(out, "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n", status,
+                http_reason(status), error.size);
+    if (status == 503)
+        text_put_text(out, "Retry-After: 1\r\n");
+    text_put_text(out, "Cache-Status: larder; fwd=bypass\r\nx-larder-hit: none\r\n\r\n");
+    text_put_span(out, text_span(&error));
+}

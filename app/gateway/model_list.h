@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/model_list.h — GET /v1/models: the lists of the providers a client may use, merged, cached, offline too.
+ *
+ * Each provider's list is kept in the store as an entry of its own (per tenant where the client's credential pays), fresh
+ * for an hour, served past that while the provider cannot be reached. The model `larder` is always listed.
+ *
+ * Threads: lane only, on the request's fiber.
+ */
+#ifndef GATEWAY_MODEL_LIST_H
+#define GATEWAY_MODEL_LIST_H
+
+#include "app/gateway/upstream_call.h"
+
+void model_list_serve(struct request *r);
+
+#endif

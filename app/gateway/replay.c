@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/replay.c — one form of a reply made from the other, a stream without its usage chunk, a fresh reply. */
+#include "app/gateway/replay.h"
+
+#include "app/gateway/dialect_events.h"
+#include "platform/rc.h"
+
+int replay_object_from_stream(enum dialect dialect, struct span stream, struct json_scratch *scratch, struct text *out)
+{
+    return dialect == DIALECT_OPENAI ? replay_openai_object(stream, scratch, out)
+                                     : replay_anthropic_object(stream, scratch, out);
+}
+
+int replay_stream_from_object(enum dialect dialect, struct span object, bool include_usage,
+                              struct json_scratch *scratch, struct text *out)
+{
+    const struct json_value *root;
+    int rc = json_parse(scratch, object, &root, NULL);
+    if (rc != RC_OK) return rc == RC_TOO_LARGE ? rc : RC_CORRUPT;
+    if (dialect == DIALECT_OPENAI) return replay_openai_stream(root, include_usage, out);
+    struct json_scratch spare = json_spare(scratch, root);
+    return replay_anthropic_stream(root, &spare, out);
+}
+
+/* The live scan finds it, so that a replay leaves out the same bytes as the relay did. */
+int replay_strip_usage(struct span stream, struct json_scratch *scratch, struct text *out)
+{
+    struct live_stream live = {.dialect = DIALECT_OPENAI};
+    if (stream.size == 0) return RC_OK;
+    live_stream_scan(&live, stream, scratch);
+    text_put(out, stream.data, live.usage_from);
+    text_put(out, stream.data + live.usage_to, stream.size - live.usage_to);
+    return out->truncated ? RC_TOO_LARGE : RC_OK;
+}
+
+/* A chunk has some 300 bytes around what it says, and the shortest tool call or choice takes 60 of the object: 16 times
+ * covers replies of many tiny ones, and large replies are large by their texts, which at worst double (a control
+ * character escaped twice). */
+size_t replay_bound(size_t stored_size)
+{
+    enum { SMALL = 16384, TINY_FACTOR = 16, FACTOR = 3, EXTRA = 4096 };
+    size_t small = stored_size < SMALL ? stored_size : SMALL;
+    return EXTRA + TINY_FACTOR * small + FACTOR * (stored_size - small);
+}
+
+static void openai_object(struct span id, struct span model, uint64_t created_s, struct span answer, struct text *out)
+{
+    text_put_text(out, "{\"id\":");
+    text_put_json(out, id);
+    text_put_text(out, ",\"object\":\"chat.completion\",\"created\":");
+    text_put_u64(out, created_s);
+    text_put_text(out, ",\"model\":");
+    text_put_json(out, model);
+    text_put_text(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
+    text_put_json(out, answer);
+    text_put_text(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":0,"
+                       "\"completion_tokens\":0,\"total_tokens\":0}}");
+}
+
+static void anthropic_object(struct span id, struct span model, struct span answer, struct text *out)
+{
+    text_put_text(out, "{\"id\":");
+    text_put_json(out, id);
+    text_put_text(out, ",\"type\":\"message\",\"role\":\"assistant\",\"model\":");
+    text_put_json(out, model);
+    text_put_text(out, ",\"content\":[{\"type\":\"text\",\"text\":");
+    text_put_json(out, answer);
+    text_put_text(out, "}],\"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{\"input_tokens\":0,"
+                       "\"output_tokens\":0}}");
+}
+
+void reply_object(enum dialect dialect, struct span id, struct span model, uint64_t created_s, struct span answer,
+                  struct text *out)
+{
+    if (dialect == DIALECT_OPENAI) openai_object(id, model, created_s, answer, out);
+    else anthropic_object(id, model, answer, out);
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/sink.h — a client that is being sent a recording: where it is, and how its bytes are framed.
+ *
+ * Owner:   a sink lives in its connection's attachment and is linked to one source until it is finished or gone.
+ * Threads: lane only.
+ * Framing: Content-Length when the length is known at the head, else chunked; until close for HTTP/1.0.
+ */
+#ifndef GATEWAY_SINK_H
+#define GATEWAY_SINK_H
+
+#include "app/gateway/answer.h"
+
+enum sink_framing { SINK_SIZED, SINK_CHUNKED, SINK_UNTIL_CLOSE };
+
+/* What a sink reads from: the part of a body that may be sent now, with one run of bytes left out. */
+struct sink_view {
+    const char *data;
+    size_t size;          /* sendable now */
+    size_t skip_from, skip_to; /* a hidden run; equal: none */
+    bool complete;        /* nothing will follow */
+};
+
+struct sink_source; /* the flight */
+
+struct sink {
+    struct sink_source *source;
+    struct sink *next, *previous;
+    struct connection *connection;
+    uint64_t started_us;
+    size_t at;          /* offset in the view */
+    size_t chunk_left;  /* of the chunk whose head has been sent */
+    struct span head_rest; /* of a reply head that the socket did not take whole */
+    struct span origin;
+    const char *miss;
+    char pending[24];   /* chunk head or end that is due */
+    uint8_t pending_size, pending_at;
+    uint8_t framing, view, dialect, minor_version;
+    bool leader, head_sent, ending, keep_alive, blocked;
+    char id[REQUEST_ID_SIZE + 1];
+    char model[40];
+};
+_Static_assert(sizeof(struct sink) <= CONNECTION_ATTACHMENT, "a sink lives in its connection");
+
+/* Sends what the socket takes. RC_OK: all that may be sent now is out (and, when the view is complete, the end too:
+ * *done), RC_AGAIN: the socket is full, anything else: the client is gone. */
+int sink_pump(struct sink *sink, const struct sink_view *view, bool *done);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/upstream_call.c — see upstream_call.h. */
+#include "app/gateway/upstream_call.h"
+
+#include "app/gateway/journal.h"
+#include "platform/clock.h"
+#include "platform/log.h"
+
+enum { HEAD_EXTRA = 1024, BREAKER_CONNECTS = 5 /* connects in a row that open the breaker */ };
+
+enum payment payment_of(const struct request *r, const struct config_provider *provider)
+{
+    bool keyless = provider->key.size == 0 && !provider->passthrough;
+    if (r->tenant.kind == TENANT_VIRTUAL)
+        return provider->key.size ? PAY_BOX_KEY : keyless ? PAY_FREE : PAY_NONE;
+    if (r->tenant.kind == TENANT_PASSTHROUGH)
+        return provider->passthrough ? PAY_CLIENT : keyless ? PAY_FREE : PAY_NONE;
+    return keyless && r->anonymous_allowed ? PAY_FREE : PAY_NONE;
+}
+
+/* Fields of the request that never go up: framing and credentials are written anew, the rest belongs to this hop, to a
+ * browser, or to us. */
+static const char *const kept_back[] = {"host",          "content-length", "transfer-encoding", "expect",
+                                        "authorization", "x-api-key",      "accept-encoding",   "origin",
+                                        "referer",       "cookie",         "forwarded",         "via",
+                                        "prefer",        "proxy-authorization"};
+
+static const char *const stays_with_origin[] = {"set-cookie",      "set-cookie2",       "alt-svc",
+                                                "strict-transport-security",            "content-length",
+                                                "transfer-encoding", "content-encoding", "content-type",
+                                                "date",            "server",            "age",
+                                                "cache-status",    "connection",        "keep-alive",
+                                                "access-control-allow-origin",          "access-control-expose-headers",
+                                                "x-should-retry",  "server-timing",     "trailer"};
+
+static bool among(struct span name, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (span_equal_nocase(name, span_text(list[i])))
+            return true;
+    return false;
+}
+
+static bool begins(struct span name, const char *prefix)
+{
+    size_t size = strlen(prefix);
+    return name.size >= size && span_equal_nocase(span_of(name.data, size), span_of(prefix, size));
+}
+
+static bool goes_up(const struct http_head *head, struct span name)
+{
+    return !among(name, kept_back, sizeof kept_back / sizeof kept_back[0]) && !begins(name, "x-larder-") &&
+           !begins(name, "x-forwarded-") && !http_is_hop_by_hop(head, name);
+}
+
+static void put_path(struct text *out, const struct request *r, const struct config_provider *provider)
+{
+    struct span path = r->x->head.path;
+    text_put_span(out, provider->base_path);
+    bool has_version = provider->dialect == DIALECT_OPENAI && provider->base_path.size > 0;
+    if (has_version && span_starts_with(path, SPAN("/v1/")))
+        path = span_of(path.data + 3, path.size - 3);
+    text_put_span(out, path);
+    if (r->x->head.query.size) {
+        text_put_char(out, '?');
+        text_put_span(out, r->x->head.query);
+    }
+}
+
+static void put_field(struct text *out, struct span name, struct span value)
+{
+    text_put_span(out, name);
+    text_put(out, ": ", 2);
+    text_put_span(out, value);
+    text_put(out, "\r\n", 2);
+}
+
+static void put_credential(struct text *out, const struct request *r, const struct config_provider *provider,
+                           enum payment payment)
+{
+    if (payment == PAY_CLIENT) {
+        struct span authorization = http_field(&r->x->head, "authorization");
+        struct span key = http_field(&r->x->head, "x-api-key");
+        if (authorization.data)
+            put_field(out, SPAN("Authorization"), authorization);
+        if (key.data)
+            put_field(out, SPAN("x-api-key"), key);
+    } else if (payment == PAY_BOX_KEY && provider->dialect == DIALECT_ANTHROPIC) {
+        put_field(out, SPAN("x-api-key"), provider->key);
+    } else if (payment == PAY_BOX_KEY) {
+        text_put_text(out, "Authorization: Bearer ");
+        text_put_span(out, provider->key);
+        text_put(out, "\r\n", 2);
+    }
+}
+
+static void put_host(struct text *out, const struct config_provider *provider)
+{
+    text_put_text(out, "Host: ");
+    text_put_span(out, provider->host);
+    if (provider->port != (provider->tls ? 443u : 80u)) {
+        text_put_char(out, ':');
+        text_put_u64(out, provider->port);
+    }
+    text_put(out, "\r\n", 2);
+}
+
+static size_t head_room(const struct request *r, const struct config_provider *provider)
+{
+    size_t size = HEAD_EXTRA + r->x->head.size + provider->base_path.size + provider->host.size + provider->key.size;
+    for (unsigned i = 0; i < provider->header_count; i++)
+        size += provider->headers[i].name.size + provider->headers[i].value.size + 4;
+    return size;
+}
+
+int upstream_head(const struct request *r, struct span method, const struct config_provider *provider, enum payment payment,
+                  int64_t body_size, struct arena *arena, struct span *head)
+{
+    size_t room = head_room(r, provider);
+    char *buffer = arena_take(arena, room, 1);
+    if (!buffer)
+        return RC_FULL;
+    struct text out = text_on(buffer, room);
+    text_put_span(&out, method);
+    text_put_char(&out, ' ');
+    put_path(&out, r, provider);
+    text_put_text(&out, " HTTP/1.1\r\n");
+    put_host(&out, provider);
+    for (unsigned i = 0; i < r->x->head.field_count; i++)
+        if (goes_up(&r->x->head, r->x->head.fields[i].name))
+            put_field(&out, r->x->head.fields[i].name, r->x->head.fields[i].value);
+    put_credential(&out, r, provider, payment);
+    for (unsigned i = 0; i < provider->header_count; i++)
+        put_field(&out, provider->headers[i].name, provider->headers[i].value);
+    text_put_text(&out, "Accept-Encoding: identity\r\n");
+    if (body_size < 0)
+        text_put_text(&out, "Transfer-Encoding: chunked\r\n\r\n");
+    else if (body_size > 0 || span_equal(method, SPAN("POST")))
+        text_format(&out, "Content-Length: %lld\r\n\r\n", (long long)body_size);
+    else
+        text_put(&out, "\r\n", 2);
+    *head = text_span(&out);
+    return out.truncated ? RC_TOO_LARGE : RC_OK;
+}
+
+struct span upstream_lines(const struct http_head *head, struct arena *arena, const char **content_type)
+{
+    char *buffer = arena_take(arena, head->size + 1, 1);
+    struct span type = http_field(head, "content-type");
+    struct span kept = arena_copy(arena, type);
+    *content_type = kept.data && type.size ? kept.data : NULL;
+    if (!buffer)
+        return (struct span){0};
+    struct text out = text_on(buffer, head->size + 1);
+    bool long_id = http_field(head, "x-request-id").size > REQUEST_ID_SIZE || http_field(head, "request-id").size > REQUEST_ID_SIZE;
+    for (unsigned i = 0; i < head->field_count; i++) {
+        struct span name = head->fields[i].name;
+        if (long_id && (span_equal_nocase(name, SPAN("x-request-id")) || span_equal_nocase(name, SPAN("request-id"))))
+            continue; /* ours stands for it */
+        if (!among(name, stays_with_origin, sizeof stays_with_origin / sizeof stays_with_origin[0]) &&
+            !begins(name, "x-larder-") && !http_is_hop_by_hop(head, name))
+            put_field(&out, name, head->fields[i].value);
+    }
+    return text_span(&out);
+}
+
+void upstream_request_id(const struct http_head *head, enum dialect dialect, char id[REQUEST_ID_SIZE + 1])
+{
+    struct span value = http_field(head, dialect == DIALECT_ANTHROPIC ? "request-id" : "x-request-id");
+    size_t size = value.size <= REQUEST_ID_SIZE ? value.size : 0;
+    if (size)
+        memcpy(id, value.data, size);
+    id[size] = 0;
+}
+
+/* ---- health */
+
+bool health_allows(struct provider_health *health, const struct config_provider *provider)
+{
+    uint64_t now = clock_monotonic_us();
+    if (health->connect_failures < BREAKER_CONNECTS)
+        return true;
+    if (now < health->next_probe_us)
+        return false;
+    health->next_probe_us = now + provider->breaker_probe_us;
+    return true;
+}
+
+static void learn_time(const struct upstream_call *call)
+{
+    uint64_t wall;
+    struct span date = http_field(&call->head, "date");
+    if (call->verified && date.data && http_date_parse(date, &wall) == RC_OK)
+        clock_confirm(wall);
+}
+
+void health_reached(struct provider_health *health, const struct upstream_call *call, const struct config_provider *p)
+{
+    if (health->failing_since_us)
+        log_info("gateway", "provider %.*s answers again", SPAN_ARG(p->name));
+    health->connect_failures = 0;
+    health->failing_since_us = 0;
+    learn_time(call);
+}
+
+void health_failed(struct provider_health *health, const struct config_provider *provider, const char *message)
+{
+    health->connect_failures++;
+    journal_connect_failure();
+    if (!health->failing_since_us) {
+        health->failing_since_us = clock_wall_us();
+        log_warn("gateway", "provider %.*s cannot be reached: %s", SPAN_ARG(provider->name), message);
+    }
+    health->next_probe_us = clock_monotonic_us() + provider->breaker_probe_us;
+    struct text kept = text_on(health->last_error, sizeof health->last_error);
+    text_put_text(&kept, message);
+}

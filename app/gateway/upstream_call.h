@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/gateway/upstream_call.h — one call to one provider: which provider may take a request, the head that goes up, the
+ * header lines that come down, and the provider's health.
+ *
+ * Owner:   composed heads live in the caller's arena.
+ * Threads: lane only.
+ */
+#ifndef GATEWAY_UPSTREAM_CALL_H
+#define GATEWAY_UPSTREAM_CALL_H
+
+#include "app/gateway/gateway.h"
+
+/* How a request is paid at a provider, decided by the credential that came. */
+enum payment { PAY_NONE /* cannot be taken */, PAY_BOX_KEY, PAY_CLIENT, PAY_FREE /* keyless LAN server */ };
+
+enum payment payment_of(const struct request *r, const struct config_provider *provider);
+
+/* The head of the call: the client's end-to-end fields, our framing, the credential. `body_size` < 0: chunked.
+ * RC_FULL: no memory. */
+int upstream_head(const struct request *r, struct span method, const struct config_provider *provider, enum payment payment,
+                  int64_t body_size, struct arena *arena, struct span *head);
+
+/* The provider's end-to-end header lines that a client relies on, without those that belong to its origin, to framing,
+ * or to us. `content_type` gets the value, terminated, in the arena. */
+struct span upstream_lines(const struct http_head *head, struct arena *arena, const char **content_type);
+
+/* The provider's own request id, terminated; empty when it gave none, or one longer than ours (then ours is sent). */
+void upstream_request_id(const struct http_head *head, enum dialect dialect, char id[REQUEST_ID_SIZE + 1]);
+
+/* ---- health */
+
+/* False while the breaker is open: no request waits for a dead provider; one probe goes out now and then. */
+bool health_allows(struct provider_health *health, const struct config_provider *provider);
+void health_reached(struct provider_health *health, const struct upstream_call *call, const struct config_provider *p);
+void health_failed(struct provider_health *health, const struct config_provider *provider, const char *message);
+
+#endif

