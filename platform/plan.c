@@ -79,6 +79,14 @@ static struct plan_term *term_add(const char *name, size_t count, size_t each)
     return term;
 }
 
+/* Populating is a wish that the kernel, or an emulator, may leave unanswered. */
+static void touch_pages(unsigned char *base, size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    for (size_t at = 0; at < size; at += page)
+        *(volatile unsigned char *)(base + at) = 0;
+}
+
 /* The largest term that a configuration key makes smaller is the one worth naming. */
 static const struct plan_term *term_to_lower(void)
 {
@@ -110,6 +118,8 @@ static int map_region(const struct plan_term *term, enum plan_use use, void **re
     /* A huge page would commit 2 MiB for one byte; a kernel without them says EINVAL. */
     if (use == PLAN_LAZY)
         (void)madvise(base, term->reserved, MADV_NOHUGEPAGE);
+    if (use == PLAN_TOUCHED && !dry_run)
+        touch_pages(base, term->reserved);
     *region = base;
     return RC_OK;
 }
