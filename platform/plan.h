@@ -20,12 +20,12 @@ enum plan_use {
 };
 
 struct plan_term {
-    const char *name; /* "net connections": module, then what; static text */
-    size_t count;     /* how many … */
-    size_t each;      /* … of how many bytes */
-    size_t reserved;  /* address space, whole pages */
-    size_t committed; /* at boot */
-    size_t ceiling;   /* most it ever commits */
+    const char *name;  /* "net connections": module, then what; static text */
+    size_t count;      /* how many … */
+    size_t each;       /* … of how many bytes */
+    size_t reserved;   /* address space, whole pages */
+    size_t committed;  /* at boot */
+    size_t ceiling;    /* most it ever commits */
     const char *lower; /* the configuration key that makes it smaller, or NULL; static text */
 };
 

@@ -40,8 +40,7 @@ static size_t resident_pages(void *base, size_t pages)
     size_t count = 0;
     assert_in_range(pages, 1, sizeof map);
     assert_int_equal(mincore(base, pages * page, map), 0);
-    for (size_t i = 0; i < pages; i++)
-        count += map[i] & 1;
+    for (size_t i = 0; i < pages; i++) count += map[i] & 1;
     return count;
 }
 
@@ -97,7 +96,8 @@ static void test_too_much_is_refused_by_name(void **state)
     size_t count = plan_count();
     char text[2048];
     struct text tail = text_on(text, sizeof text);
-    assert_int_equal(plan_take("f huge", (size_t)1 << 20, (size_t)1 << 30, PLAN_LAZY, 0, "limits.huge", &region), RC_FULL);
+    assert_int_equal(plan_take("f huge", (size_t)1 << 20, (size_t)1 << 30, PLAN_LAZY, 0, "limits.huge", &region),
+                     RC_FULL);
     assert_int_equal(plan_count(), count);
     log_tail(&tail, 1);
     assert_non_null(strstr(text, "f huge"));
@@ -128,8 +128,7 @@ static void take_after_seal(void)
 
 static void note_too_many(void)
 {
-    for (unsigned i = 0; i <= PLAN_TERMS_MAX; i++)
-        plan_note("h", 1, 1, 0, 0);
+    for (unsigned i = 0; i <= PLAN_TERMS_MAX; i++) plan_note("h", 1, 1, 0, 0);
 }
 
 static void test_our_faults(void **state)
