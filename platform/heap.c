@@ -375,12 +375,12 @@ static bool resize_in_place(struct region *r, struct piece *p, size_t wanted)
     return true;
 }
 
-void *heap_resize(enum heap_region region, void *user, size_t size)
+void *heap_resize(enum heap_region region, void *piece, size_t size)
 {
     struct region *r = &regions[region];
-    if (!user) return heap_take(region, size);
+    if (!piece) return heap_take(region, size);
     pthread_mutex_lock(&r->lock);
-    struct piece *p = piece_checked(r, user);
+    struct piece *p = piece_checked(r, piece);
     size_t held = size_of(p);
     bool done = size <= r->usage.capacity && resize_in_place(r, p, piece_size_for(size));
     if (done) {
@@ -388,20 +388,20 @@ void *heap_resize(enum heap_region region, void *user, size_t size)
         usage_add(r, p);
     }
     pthread_mutex_unlock(&r->lock);
-    if (done) return user;
+    if (done) return piece;
     void *moved = heap_take(region, size);
     if (!moved) return NULL;
-    memcpy(moved, user, held - TAG_SIZE < size ? held - TAG_SIZE : size);
-    heap_give(region, user);
+    memcpy(moved, piece, held - TAG_SIZE < size ? held - TAG_SIZE : size);
+    heap_give(region, piece);
     return moved;
 }
 
-void heap_give(enum heap_region region, void *user)
+void heap_give(enum heap_region region, void *piece)
 {
     struct region *r = &regions[region];
-    if (!user) return;
+    if (!piece) return;
     pthread_mutex_lock(&r->lock);
-    struct piece *p = piece_checked(r, user);
+    struct piece *p = piece_checked(r, piece);
     r->usage.used -= size_of(p);
     piece_free(r, p);
     pthread_mutex_unlock(&r->lock);

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,13 +37,19 @@ static int setup(void **state)
     return 0;
 }
 
+static int remove_one(const char *name, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    return remove(name);
+}
+
 static int teardown(void **state)
 {
-    char command[64];
     (void)state;
     small_file_root(NULL);
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void put(const char *path, const char *text)
