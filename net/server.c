@@ -118,17 +118,11 @@ static void stop_one(struct connection *c)
         server_hang_up(c, true);
         fiber_cancel(c->slot->fiber);
         break;
-<<<<<<< HEAD
-    case CONNECTION_DETACHED:
-        server_detached_gone(c);
-        break;
+    case CONNECTION_DETACHED: server_detached_gone(c); break;
     case CONNECTION_PIPELINED:
         server_slot_put(c->slot);
         server_connection_close(c, true);
         break;
-=======
-    case CONNECTION_DETACHED: server_detached_gone(c); break;
->>>>>>> server
     case CONNECTION_HEAD:
         server_reader_end(c->slot);
         server_slot_put(c->slot);

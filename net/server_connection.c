@@ -216,8 +216,10 @@ static void working_ready(struct connection *c, unsigned events)
 /* Its next request is about to start from the sweep: bytes can wait, a client that went away is noted. */
 static void pipelined_ready(struct connection *c, unsigned events)
 {
-    if (events & LOOP_HANGUP) server_gone(c);
-    else (void)server_want(c, c->stream.source.source.events & ~events);
+    if (events & LOOP_HANGUP)
+        server_gone(c);
+    else
+        (void)server_want(c, c->stream.source.source.events & ~events);
 }
 
 /* ---- events */

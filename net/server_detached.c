@@ -104,16 +104,11 @@ void connection_finish(struct connection *c)
     CHECK(c->state == CONNECTION_DETACHED);
     bool keep = connection_keep_alive(c);
     c->owner = NULL;
-<<<<<<< HEAD
-    if (keep && c->rest.size > 0) keep = server_pipelined_keep(c, c->rest) == RC_OK;
-    else if (keep) server_idle(c);
-    if (!keep) server_connection_close(c, false);
-=======
-    if (keep)
+    if (keep && c->rest.size > 0)
+        keep = server_pipelined_keep(c, c->rest) == RC_OK;
+    else if (keep)
         server_idle(c);
-    else
-        server_connection_close(c, false);
->>>>>>> server
+    if (!keep) server_connection_close(c, false);
 }
 
 void connection_abort(struct connection *c)

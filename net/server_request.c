@@ -355,9 +355,12 @@ void server_pipelined_run(struct connection *c)
 {
     struct slot *slot = c->slot;
     int rc = http_parse_request(slot->raw, 0, head_limit(slot), &slot->x.head);
-    if (rc == RC_OK) start(slot, slot->raw, true);
-    else if (rc == RC_AGAIN) server_reader_begin(slot);
-    else refuse_and_put(slot);
+    if (rc == RC_OK)
+        start(slot, slot->raw, true);
+    else if (rc == RC_AGAIN)
+        server_reader_begin(slot);
+    else
+        refuse_and_put(slot);
 }
 
 /* ---- TLS: a handshake counts as a head that comes in pieces */

@@ -295,7 +295,8 @@ static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, i
 {
     if (hot->note[0] == 0 && !template_make(hot, r->dialect, view))
         return RC_NOT_FOUND;
-    remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
+    if (hot->meta->chain_link == 0) /* a later link's answer is looked at again each time */
+        remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
     if (!plain_request(r) || age_s > ttl_s) {
         struct span body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
         if (!body.data)

@@ -136,7 +136,9 @@ static int relay(struct flight *f, struct upstream_call *call, struct decoder *d
     }
     if (rc != RC_EMPTY)
         return rc;
-    return decoder && !decoded ? RC_CLOSED : RC_OK;
+    /* Clients take a stream that ends cleanly for a complete answer, so one without its last event must not. */
+    bool cut_short = f->stream && f->status == 200 && !f->live.terminal && !f->live.error;
+    return (decoder && !decoded) || cut_short ? RC_CLOSED : RC_OK;
 }
 
 static int64_t retry_after_of(const struct http_head *head)
@@ -157,6 +159,7 @@ static void take_head(struct flight *f, const struct upstream_call *call, bool l
     f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length
                 : head->body == HTTP_BODY_NONE ? 0
                                                : -1;
+    f->forbidden = http_has_token(head, "cache-control", "no-store");
     f->live.dialect = f->leader->dialect;
     f->should_retry = last_word && f->status >= 400 ? "false" : NULL;
     f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
@@ -377,7 +380,7 @@ void flight_store(struct flight *f)
     if (f->judged || f->bypass || f->local || !f->complete)
         return;
     f->judged = true;
-    if (f->status != 200 || f->overflow) {
+    if (f->status != 200 || f->overflow || f->forbidden) {
         miss_settle(&r->question.parts, false);
         return;
     }

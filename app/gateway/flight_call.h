@@ -39,6 +39,7 @@ struct flight {
     bool stream;           /* the body is server-sent events */
     bool usage_asked;      /* upstream sends the usage chunk */
     bool judged;
+    bool forbidden;        /* the provider said no-store */
     unsigned status;
     const char *content_type;
     int64_t length;        /* -1: not known before the end */

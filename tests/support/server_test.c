@@ -156,6 +156,16 @@ static void serve_detach(struct exchange *x)
     memset(connection_attachment(server_test_detached), 0x5a, CONNECTION_ATTACHMENT);
 }
 
+/* What followed the request is kept until the reply is complete. */
+static void serve_detach_keep(struct exchange *x)
+{
+    static char kept[1024];
+    struct span rest = exchange_pipelined(x);
+    memcpy(kept, rest.data, rest.size);
+    serve_detach(x);
+    connection_pipelined(server_test_detached, span_of(kept, rest.size));
+}
+
 static void serve_who(struct exchange *x)
 {
     char text[96];
@@ -170,9 +180,9 @@ static const struct {
     const char *path;
     void (*serve)(struct exchange *x);
 } routes[] = {
-    {"/echo", serve_echo},   {"/wait", serve_wait},     {"/ignore", serve_ignore}, {"/stream", serve_stream},
-    {"/small", serve_small}, {"/nobody", serve_nobody}, {"/abort", serve_abort},   {"/silent", serve_silent},
-    {"/flood", serve_flood}, {"/detach", serve_detach}, {"/who", serve_who},
+    {"/echo", serve_echo},   {"/wait", serve_wait},     {"/ignore", serve_ignore},    {"/stream", serve_stream},
+    {"/small", serve_small}, {"/nobody", serve_nobody}, {"/abort", serve_abort},      {"/silent", serve_silent},
+    {"/flood", serve_flood}, {"/detach", serve_detach}, {"/keep", serve_detach_keep}, {"/who", serve_who},
 };
 
 static void serve(struct exchange *x)

@@ -3,7 +3,8 @@
  *
  * Handlers by path: /echo the body; /wait parks until server_test_wake; /ignore the same, not caring whether the client
  * goes; /stream reads in pieces of 7 and answers with the count; /small allows 10 bytes at once; /nobody leaves the body;
- * /abort; /silent returns without a reply; /flood sends 12 MiB; /detach; /who answers with the client's address.
+ * /abort; /silent returns without a reply; /flood sends 12 MiB; /detach;
+ * /keep detaches and keeps pipelined bytes; /who answers with the client's address.
  */
 #ifndef TESTS_SUPPORT_SERVER_TEST_H
 #define TESTS_SUPPORT_SERVER_TEST_H

@@ -166,6 +166,37 @@ static void test_detach_with_pipelined_bytes(void **state)
     server_test_expect_ran("GET /detach;");
 }
 
+/* Complete, cut and refused requests behind a detached one. */
+static void test_detach_keeps_pipelined_bytes(void **state)
+{
+    (void)state;
+    static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n";
+    int fd = client_dial();
+    client_say(fd, "GET /keep HTTP/1.1\r\nHost: a\r\n\r\nGET /who HTTP/1.1\r\nHost: a\r\n\r\n"
+                   "GET /keep HTTP/1.1\r\nHost: a\r\n\r\nGET /who");
+    assert_true(connection_keep_alive(server_test_detached));
+    send_all(server_test_detached, reply);
+    connection_finish(server_test_detached);
+    client_expect_ok(fd, "");
+    client_expect_ok(fd, "127.0.0.1 1 0");
+    send_all(server_test_detached, reply);
+    connection_finish(server_test_detached);
+    client_expect_ok(fd, "");
+    client_say(fd, " HTTP/1.1\r\nHost: a\r\n\r\nGET /keep HTTP/1.1\r\nHost: a\r\n\r\n\n");
+    client_expect_ok(fd, "127.0.0.1 1 0");
+    send_all(server_test_detached, reply);
+    connection_finish(server_test_detached);
+    client_expect_ok(fd, "");
+    client_expect_refused(fd, 400);
+    server_test_expect_ran("GET /keep;GET /who;GET /keep;GET /who;GET /keep;");
+    fd = client_dial(); /* gone before its next request starts: it never does */
+    client_say(fd, "GET /keep HTTP/1.1\r\nHost: a\r\n\r\nGET /who HTTP/1.1\r\nHost: a\r\n\r\n");
+    send_all(server_test_detached, reply);
+    client_hang_up(fd);
+    assert_int_equal(server_test_gone_calls, 1);
+    server_test_expect_ran("GET /keep;");
+}
+
 static void test_detached_abort_and_gone(void **state)
 {
     (void)state;
@@ -229,11 +260,17 @@ static void test_detached_send_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SERVER_TEST(test_client_gone_cancels),     SERVER_TEST(test_hangup_ignored),
-        SERVER_TEST(test_client_gone_in_its_body), SERVER_TEST(test_bytes_while_working),
-        SERVER_TEST(test_abort_and_silence),       SERVER_TEST(test_slow_reader),
-        SERVER_TEST(test_detach_and_finish),       SERVER_TEST(test_detach_with_pipelined_bytes),
-        SERVER_TEST(test_detached_abort_and_gone), SERVER_TEST(test_detached_slow_reader),
+        SERVER_TEST(test_client_gone_cancels),
+        SERVER_TEST(test_hangup_ignored),
+        SERVER_TEST(test_client_gone_in_its_body),
+        SERVER_TEST(test_bytes_while_working),
+        SERVER_TEST(test_abort_and_silence),
+        SERVER_TEST(test_slow_reader),
+        SERVER_TEST(test_detach_and_finish),
+        SERVER_TEST(test_detach_with_pipelined_bytes),
+        SERVER_TEST(test_detach_keeps_pipelined_bytes),
+        SERVER_TEST(test_detached_abort_and_gone),
+        SERVER_TEST(test_detached_slow_reader),
         SERVER_TEST(test_detached_send_fails),
     };
     return server_test_run("server_reply", tests, sizeof tests / sizeof *tests);
