@@ -24,8 +24,8 @@ static int read_tree(struct config_reader *reader, struct yaml_node *root)
     struct config *config = reader->config;
     config_graft_defaults(reader, root);
     config_apply_overrides(reader, root);
-    config->file = arena_copy(reader->arena, span_text(reader->source->file_name ? reader->source->file_name
-                                                                                 : "built-in defaults"));
+    config->file = arena_copy(reader->arena,
+                              span_text(reader->source->file_name ? reader->source->file_name : "built-in defaults"));
     config_read_section(reader, config_keys, root, config);
     if (reader->full) {
         config_error(reader, NULL, "the memory kept for a configuration is full");

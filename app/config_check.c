@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/config_check.c — rules that a type cannot say: forms of texts, fields that follow from others, rules between keys. */
+/* app/config_check.c — rules that a type cannot say: forms of texts, fields that follow, rules between keys. */
 #include <sys/un.h>
 
 #include "app/config_table.h"
@@ -11,8 +11,10 @@
 
 static bool path_fits(struct config_reader *reader, const struct yaml_node *node, struct span path)
 {
-    if (path.size == 0) config_error(reader, node, "a path is needed");
-    else if (path.size >= FILE_PATH_MAX) config_error(reader, node, "a path of more than %d bytes", FILE_PATH_MAX - 1);
+    if (path.size == 0)
+        config_error(reader, node, "a path is needed");
+    else if (path.size >= FILE_PATH_MAX)
+        config_error(reader, node, "a path of more than %d bytes", FILE_PATH_MAX - 1);
     return path.size > 0 && path.size < FILE_PATH_MAX;
 }
 
@@ -79,8 +81,10 @@ static void clamp(struct config_reader *reader, const struct yaml_node *limits, 
     unsigned most = reader->config->limits.connections;
     const struct yaml_node *given = config_child(limits, name);
     if (*value <= most) return;
-    if (given) config_error(reader, given, "%s is %u, more than connections, %u", name, *value, most);
-    else *value = most;
+    if (given)
+        config_error(reader, given, "%s is %u, more than connections, %u", name, *value, most);
+    else
+        *value = most;
 }
 
 void config_check_limits(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -91,8 +95,10 @@ void config_check_limits(struct config_reader *reader, const struct yaml_node *n
     clamp(reader, node, "tls_connections", &limits->tls_connections);
     clamp(reader, node, "requests", &limits->requests);
     if (limits->parse_max <= limits->body) return;
-    if (parse_max) config_error(reader, parse_max, "parse_max is more than body");
-    else limits->parse_max = limits->body;
+    if (parse_max)
+        config_error(reader, parse_max, "parse_max is more than body");
+    else
+        limits->parse_max = limits->body;
 }
 
 void config_check_storage_key(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -133,8 +139,10 @@ void config_check_ca(struct config_reader *reader, const struct yaml_node *node,
     if (span_equal(ca, SPAN("system"))) return;
     if (span_equal(ca, SPAN("bundled")))
         config_error(reader, node, "bundled is not built yet; use system or file:PATH");
-    else if (file.data) (void)path_fits(reader, node, file);
-    else config_error(reader, node, "\"%.*s\" is not system, bundled or file:PATH", QUOTE(ca));
+    else if (file.data)
+        (void)path_fits(reader, node, file);
+    else
+        config_error(reader, node, "\"%.*s\" is not system, bundled or file:PATH", QUOTE(ca));
 }
 
 void config_check_pin(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -191,7 +199,8 @@ static void check_plain_http(struct config_reader *reader, const struct yaml_nod
 {
     if (p->tls || p->host.size == 0 || config_host_is_near(p->host)) return;
     config_warning(reader, place_of(node, "base_url"), "plain http to %.*s: %s cross the network unprotected",
-                   QUOTE(p->host), p->key.size || p->passthrough ? "questions, answers and keys" : "questions and answers");
+                   QUOTE(p->host),
+                   p->key.size || p->passthrough ? "questions, answers and keys" : "questions and answers");
 }
 
 void config_check_provider(struct config_reader *reader, const struct yaml_node *node, void *base)

@@ -113,8 +113,10 @@ void config_graft_defaults(struct config_reader *reader, struct yaml_node *root)
     if (!own_packs) move_member(ours, root, "packs");
     if (!own_providers) move_member(ours, root, "providers");
     if (config_child(root, "routes")) return;
-    if (own_providers || own_packs) graft_routes(reader, root);
-    else move_member(ours, root, "routes");
+    if (own_providers || own_packs)
+        graft_routes(reader, root);
+    else
+        move_member(ours, root, "routes");
 }
 
 static void put_provider(struct text *out, const struct config_provider *p)
@@ -127,11 +129,13 @@ static void put_provider(struct text *out, const struct config_provider *p)
 void config_print_assumed(const struct config *config, struct text *out)
 {
     text_put_text(out, "API on");
-    for (unsigned i = 0; i < config->listen.api.count; i++) text_format(out, " %.*s", SPAN_ARG(config->listen.api.at[i]));
+    for (unsigned i = 0; i < config->listen.api.count; i++)
+        text_format(out, " %.*s", SPAN_ARG(config->listen.api.at[i]));
     text_put_text(out, ", admin on");
     for (unsigned i = 0; i < config->listen.admin.count; i++)
         text_format(out, " %.*s", SPAN_ARG(config->listen.admin.at[i]));
-    text_format(out, ", control socket %.*s\nstore in %.*s\n", SPAN_ARG(config->listen.control), SPAN_ARG(config->data));
+    text_format(out, ", control socket %.*s\nstore in %.*s\n", SPAN_ARG(config->listen.control),
+                SPAN_ARG(config->data));
     for (unsigned i = 0; i < config->provider_count; i++) put_provider(out, &config->providers[i]);
     for (unsigned i = 0; i < config->pack_count; i++)
         text_format(out, "pack %.*s answers the model name \"larder\"\n", SPAN_ARG(config->packs[i].name));

@@ -33,8 +33,8 @@ static struct yaml_node *new_node(struct config_reader *reader, struct span key,
         reader->full = true;
         return NULL;
     }
-    *node = (struct yaml_node){.kind = YAML_SCALAR, .plain = true, .text = SPAN(""), .key = key, .column = number,
-                               .key_column = number};
+    *node = (struct yaml_node){
+        .kind = YAML_SCALAR, .plain = true, .text = SPAN(""), .key = key, .column = number, .key_column = number};
     return node;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/config_print.c — the struct, by the table, back to text; what a reload cannot take; the reference for the docs. */
+/* app/config_print.c — the struct, by the table, back to text; what a reload cannot take; the reference. */
 #include "app/config_table.h"
 
 #define MASK "\"***\""
@@ -72,8 +72,10 @@ static void put_scalar(struct text *out, const struct config_key *key, const voi
     case TYPE_CHOICE: text_put_text(out, key->choices[*(const int *)field]); break;
     case TYPE_FLAG: text_put_text(out, key->choices[*(const bool *)field]); break;
     case TYPE_THRESHOLD:
-        if (*(const double *)field == 0) text_put_text(out, "null");
-        else put_ratio(out, *(const double *)field);
+        if (*(const double *)field == 0)
+            text_put_text(out, "null");
+        else
+            put_ratio(out, *(const double *)field);
         break;
     default: put_ratio(out, *(const double *)field); break;
     }
@@ -158,8 +160,10 @@ static void print_key(struct printer *p, const struct config_key *key, const voi
         return;
     }
     text_put_char(p->out, ' ');
-    if (key->type >= TYPE_TEXTS) put_list(p, key, base);
-    else put_scalar(p->out, key, at_offset(base, key->offset));
+    if (key->type >= TYPE_TEXTS)
+        put_list(p, key, base);
+    else
+        put_scalar(p->out, key, at_offset(base, key->offset));
     text_put_text(p->out, is_later(key, base) ? "  # not built yet\n" : "\n");
 }
 
@@ -190,8 +194,10 @@ static bool grows(const struct config_key *key, const void *a, const void *b)
 
 static void put_value(const struct printer *p, const struct config_key *key, const void *base)
 {
-    if (key->type >= TYPE_TEXTS) put_list(p, key, base);
-    else put_scalar(p->out, key, at_offset(base, key->offset));
+    if (key->type >= TYPE_TEXTS)
+        put_list(p, key, base);
+    else
+        put_scalar(p->out, key, at_offset(base, key->offset));
 }
 
 /* Values are compared as they print; secrets, which print alike, by their bytes. */
@@ -200,7 +206,8 @@ static bool differs(struct comparison *c, const struct config_key *key, const vo
     text_clear(c->a.out);
     text_clear(c->b.out);
     if (key->type == TYPE_SECRET)
-        return !span_equal(*(const struct span *)at_offset(a, key->offset), *(const struct span *)at_offset(b, key->offset));
+        return !span_equal(*(const struct span *)at_offset(a, key->offset),
+                           *(const struct span *)at_offset(b, key->offset));
     put_value(&c->a, key, a);
     put_value(&c->b, key, b);
     return !span_equal(text_span(c->a.out), text_span(c->b.out));
@@ -213,7 +220,8 @@ static void compare_keys(struct comparison *c, const struct config_key *keys, co
         if (keys->type == TYPE_SECTIONS || keys->reload == RELOAD) continue;
         if (mark > 0) text_put_char(&c->path, '.');
         text_put_text(&c->path, keys->name);
-        if (keys->type == TYPE_SECTION) compare_keys(c, keys->keys, a, b);
+        if (keys->type == TYPE_SECTION)
+            compare_keys(c, keys->keys, a, b);
         else if (differs(c, keys, a, b) &&
                  (keys->reload == RESTART || grows(keys, at_offset(a, keys->offset), at_offset(b, keys->offset)))) {
             if (c->names->size > 0) text_put_text(c->names, ", ");
@@ -226,12 +234,14 @@ static void compare_keys(struct comparison *c, const struct config_key *keys, co
 
 void config_restart_needed(const struct config *old_config, const struct config *new_config, struct text *names)
 {
-    /* Too large for a fiber's stack; one caller at a time. What is longer than this differs early enough, or is a path that was refused. */
+    /* Too large for a fiber's stack; one caller at a time. Texts are at most 4095 bytes long. */
     static char buffers[2][4096 + 64];
     char path[CONFIG_PATH_TEXT_MAX];
     struct text a = text_on(buffers[0], sizeof buffers[0]), b = text_on(buffers[1], sizeof buffers[1]);
-    struct comparison c = {.a = {.config = old_config, .out = &a}, .b = {.config = new_config, .out = &b},
-                           .names = names, .path = text_on(path, sizeof path)};
+    struct comparison c = {.a = {.config = old_config, .out = &a},
+                           .b = {.config = new_config, .out = &b},
+                           .names = names,
+                           .path = text_on(path, sizeof path)};
     compare_keys(&c, config_keys, old_config, new_config);
 }
 
@@ -239,19 +249,30 @@ void config_restart_needed(const struct config *old_config, const struct config 
 
 static void put_default(struct text *out, const struct config_key *key)
 {
-    if (key->required) text_put_text(out, "required");
-    else if (key->type == TYPE_HEADERS) text_put_text(out, "`{}`");
-    else if (key->type >= TYPE_TEXTS && key->type != TYPE_ADDRESSES) text_put_text(out, "`[]`");
-    else if (!key->fallback) text_put_text(out, "absent");
-    else text_format(out, "`%s`", key->fallback[0] ? key->fallback : "\"\"");
+    if (key->required)
+        text_put_text(out, "required");
+    else if (key->type == TYPE_HEADERS)
+        text_put_text(out, "`{}`");
+    else if (key->type >= TYPE_TEXTS && key->type != TYPE_ADDRESSES)
+        text_put_text(out, "`[]`");
+    else if (!key->fallback)
+        text_put_text(out, "absent");
+    else
+        text_format(out, "`%s`", key->fallback[0] ? key->fallback : "\"\"");
 }
 
 static void put_values(struct text *out, const struct config_key *key)
 {
     static const char *const forms[TYPE_SECTIONS + 1] = {
-        [TYPE_TEXT] = "text", [TYPE_SECRET] = "secret text", [TYPE_BOOL] = "true, false",
-        [TYPE_THRESHOLD] = "name or number", [TYPE_TEXTS] = "list", [TYPE_ADDRESSES] = "address or list",
-        [TYPE_HEADERS] = "names with values", [TYPE_PROVIDERS] = "list of names", [TYPE_PACKS] = "list of names",
+        [TYPE_TEXT] = "text",
+        [TYPE_SECRET] = "secret text",
+        [TYPE_BOOL] = "true, false",
+        [TYPE_THRESHOLD] = "name or number",
+        [TYPE_TEXTS] = "list",
+        [TYPE_ADDRESSES] = "address or list",
+        [TYPE_HEADERS] = "names with values",
+        [TYPE_PROVIDERS] = "list of names",
+        [TYPE_PACKS] = "list of names",
     };
     if (key->choices) {
         for (unsigned i = 0; key->choices[i]; i++)
@@ -267,7 +288,8 @@ static void put_values(struct text *out, const struct config_key *key)
         text_put_text(out, " to ");
         put(out, key->max);
     }
-    if (key->max && key->type >= TYPE_TEXTS && key->type != TYPE_ADDRESSES) text_format(out, ", at most %u", (unsigned)key->max);
+    if (key->max && key->type >= TYPE_TEXTS && key->type != TYPE_ADDRESSES)
+        text_format(out, ", at most %u", (unsigned)key->max);
 }
 
 static void reference_keys(struct text *out, struct text *path, const struct config_key *keys)

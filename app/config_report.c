@@ -148,8 +148,10 @@ void config_unknown_key(struct config_reader *reader, const struct yaml_node *no
         if (k != keys) text_put_text(&known, ", ");
         text_put_text(&known, k->name);
     }
-    if (near) config_error(reader, &at, "unknown key; did you mean \"%s\"?", near);
-    else config_error(reader, &at, "unknown key; known here: %s%s", buffer, known.truncated ? " ..." : "");
+    if (near)
+        config_error(reader, &at, "unknown key; did you mean \"%s\"?", near);
+    else
+        config_error(reader, &at, "unknown key; known here: %s%s", buffer, known.truncated ? " ..." : "");
     config_path_pop(reader, mark);
 }
 
@@ -158,7 +160,8 @@ void config_issue_print(const struct config_issue *issue, const struct config_so
     if (issue->line > 0)
         text_format(out, "%s:%u:%u: ", source->file_name ? source->file_name : "built-in default", issue->line,
                     issue->column);
-    else if (source->file_name) text_format(out, "%s: ", source->file_name);
+    else if (source->file_name)
+        text_format(out, "%s: ", source->file_name);
     text_put_text(out, issue->error ? "error: " : "warning: ");
     text_put_text(out, issue->message);
 }

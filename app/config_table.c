@@ -7,6 +7,8 @@
 
 #include "platform/clock.h"
 
+/* A row reads best as it is grouped here. */
+/* clang-format off */
 #define MS UINT64_C(1000)
 #define SECOND CLOCK_SECOND
 #define MINUTE (60 * SECOND)
@@ -37,11 +39,12 @@ static const char *const guards_choices[] = {"standard", "strict", NULL};
 static const char *const sampled_choices[] = {"reuse", "fresh", NULL};
 static const char *const share_choices[] = {"tenant", "box", NULL};
 
-/* Bits of choices_later. */
-enum { MMR_AND_CLUSTER = 1 << 2 | 1 << 3, ALL_EMBEDDERS = 1 << 1 | 1 << 2 | 1 << 3, LEARN_AND_PRESET = 1 << 1 | 1 << 2 };
+/* For choices_later: bit i is the choice at i. */
+enum { MMR_AND_CLUSTER = 12, ALL_EMBEDDERS = 14, LEARN_AND_PRESET = 6 };
 
 static const struct config_key tls_keys[] = {
-    {.name = "cert", .type = TYPE_TEXT, C(listen.tls_cert), .fallback = "", .help = "PEM file with the chain, leaf first"},
+    {.name = "cert", .type = TYPE_TEXT, C(listen.tls_cert), .fallback = "",
+     .help = "PEM file with the chain, leaf first"},
     {.name = "key", .type = TYPE_TEXT, C(listen.tls_key), .fallback = "", .help = "PEM file with the private key"},
     END,
 };
@@ -116,7 +119,8 @@ static const struct config_key limit_keys[] = {
      .min = CONFIG_REQUESTS_LEAST, .max = CONFIG_REQUESTS_BOUND, .help = "requests being worked on"},
     {.name = "flights", .type = TYPE_COUNT, .reload = RELOAD_DOWN, C(limits.flights), .fallback = "128", .min = 1,
      .max = CONFIG_FLIGHTS_BOUND, .help = "upstream calls at once"},
-    {.name = "body", .type = TYPE_SIZE, .reload = RELOAD, C(limits.body), .fallback = "32MiB", .min = KIB, .max = 4 * GIB,
+    {.name = "body", .type = TYPE_SIZE, .reload = RELOAD, C(limits.body), .fallback = "32MiB", .min = KIB,
+     .max = 4 * GIB,
      .help = "largest request body"},
     {.name = "parse_max", .type = TYPE_SIZE, .reload = RELOAD_DOWN, C(limits.parse_max), .fallback = "1MiB", .min = KIB,
      .max = 16 * MIB, .help = "larger bodies stream through uncached"},
@@ -129,7 +133,8 @@ static const struct config_key limit_keys[] = {
 };
 
 static const struct config_key storage_keys[] = {
-    {.name = "entries_max", .type = TYPE_COUNT, C(storage.entries_max), .fallback = "100000", .min = 16, .max = 10000000,
+    {.name = "entries_max", .type = TYPE_COUNT, C(storage.entries_max), .fallback = "100000", .min = 16,
+     .max = 10000000,
      .help = "stored answers"},
     {.name = "bytes_max", .type = TYPE_SIZE, C(storage.bytes_max), .fallback = "2GiB", .min = MIB, .max = TIB,
      .help = "size of the store on disk"},
@@ -139,7 +144,8 @@ static const struct config_key storage_keys[] = {
      .choices_later = MMR_AND_CLUSTER, .help = "which entries leave when the store is full"},
     {.name = "sync_every", .type = TYPE_DURATION, C(storage.sync_us), .fallback = "5s", .min = 10 * MS, .max = HOUR,
      .help = "longest time that a stored answer may be lost by a power cut"},
-    {.name = "seal", .type = TYPE_BOOL, .built = LATER, C(storage.seal), .fallback = "false", .help = "encryption at rest"},
+    {.name = "seal", .type = TYPE_BOOL, .built = LATER, C(storage.seal), .fallback = "false",
+     .help = "encryption at rest"},
     {.name = "seal_codes", .type = TYPE_BOOL, .built = LATER, C(storage.seal_codes), .fallback = "false",
      .help = "codes in RAM only"},
     {.name = "key", .type = TYPE_TEXT, .built = LATER, C(storage.key), .fallback = "auto",
@@ -148,7 +154,8 @@ static const struct config_key storage_keys[] = {
 };
 
 static const struct config_key remote_keys[] = {
-    {.name = "base_url", .type = TYPE_TEXT, .built = LATER, C(remote_base_url), .fallback = "", .help = "of the embedder"},
+    {.name = "base_url", .type = TYPE_TEXT, .built = LATER, C(remote_base_url), .fallback = "",
+     .help = "of the embedder"},
     {.name = "key", .type = TYPE_SECRET, .built = LATER, C(remote_key), .fallback = "", .help = "its key"},
     {.name = "model", .type = TYPE_TEXT, .built = LATER, C(remote_model), .fallback = "", .help = "its model"},
     {.name = "dim", .type = TYPE_COUNT, .built = LATER, C(remote_dim), .fallback = "384", .min = 8, .max = 4096,
@@ -159,7 +166,8 @@ static const struct config_key remote_keys[] = {
 static const struct config_key shadow_keys[] = {
     {.name = "rate", .type = TYPE_RATIO, .built = LATER, C(shadow_rate), .fallback = "0.02", .max = 1,
      .help = "share of semantic hits that are also asked upstream"},
-    {.name = "per_hour_max", .type = TYPE_COUNT, .built = LATER, C(shadow_per_hour_max), .fallback = "60", .max = 100000,
+    {.name = "per_hour_max", .type = TYPE_COUNT, .built = LATER, C(shadow_per_hour_max), .fallback = "60",
+     .max = 100000,
      .help = "at most so many"},
     END,
 };
@@ -203,7 +211,8 @@ static const struct config_key breaker_keys[] = {
      .help = "share of failed calls that opens it"},
     {.name = "calls", .type = TYPE_COUNT, .built = LATER_SOFT, P(breaker_calls), .fallback = "20", .min = 1,
      .max = 10000, .help = "of at least so many"},
-    {.name = "window", .type = TYPE_DURATION, .built = LATER_SOFT, P(breaker_window_us), .fallback = "30s", .min = SECOND,
+    {.name = "window", .type = TYPE_DURATION, .built = LATER_SOFT, P(breaker_window_us), .fallback = "30s",
+     .min = SECOND,
      .max = HOUR, .help = "within this time"},
     {.name = "probe", .type = TYPE_DURATION, P(breaker_probe_us), .fallback = "1s", .min = 10 * MS, .max = HOUR,
      .help = "pause between two probes while it is open"},
@@ -354,3 +363,4 @@ const struct config_key config_keys[] = {
      .check = config_check_prices, .help = "builtin, or file:PATH with dated rows per model"},
     END,
 };
+/* clang-format on */

@@ -48,12 +48,12 @@ struct config_key {
     enum config_built built;
     enum config_reload reload;
     bool required;
-    size_t offset;                  /* from the start of the section's struct */
-    const char *fallback;           /* as it would be written; NULL: required, or zero */
+    size_t offset;        /* from the start of the section's struct */
+    const char *fallback; /* as it would be written; NULL: required, or zero */
     uint64_t min, max;
-    const char *const *choices;     /* ends with NULL */
-    unsigned choices_later;         /* bit i: choice i is not built yet */
-    const struct config_key *keys;  /* sections; ends with name NULL */
+    const char *const *choices;    /* ends with NULL */
+    unsigned choices_later;        /* bit i: choice i is not built yet */
+    const struct config_key *keys; /* sections; ends with name NULL */
     size_t each, count_offset;
     /* After the value was read (node NULL: from the fallback): its syntax, and fields that follow from it. */
     void (*check)(struct config_reader *reader, const struct yaml_node *node, void *base);
@@ -74,7 +74,7 @@ struct config_reader {
     struct config *config;
     struct text path; /* of the key being read */
     char path_bytes[CONFIG_PATH_TEXT_MAX];
-    bool full;        /* the arena is */
+    bool full; /* the arena is */
 };
 
 /* ---- config_report.c: what was wrong, and where */
@@ -87,7 +87,8 @@ size_t config_path_push(struct config_reader *reader, struct span name);
 size_t config_path_push_index(struct config_reader *reader, unsigned index);
 void config_path_pop(struct config_reader *reader, size_t mark);
 /* Whichever of `names` (a list that ends with NULL) is nearest to `name`, or NULL when none is near. */
-const char *config_nearest(struct span name, const char *(*name_at)(const void *list, unsigned index), const void *list);
+const char *config_nearest(struct span name, const char *(*name_at)(const void *list, unsigned index),
+                           const void *list);
 
 /* ---- config_value.c: texts to values and back; RC_INVALID when malformed */
 int config_value_bool(struct span text, bool *value);
@@ -108,11 +109,18 @@ const char *config_value_url(struct span text, struct config_url *url);
 /* An address of this machine, of a private or link-local network, or a name that only such networks know. */
 bool config_host_is_near(struct span host);
 
-/* ---- config_read.c */
+/* ---- config_scalar.c */
 bool config_is_null(const struct yaml_node *node);
-const struct yaml_node *config_child(const struct yaml_node *mapping, const char *name);
 /* ${NAME} and ${NAME:-default} replaced, $${ for a plain ${; false when reported. `node` says where. */
 bool config_expand(struct config_reader *reader, const struct yaml_node *node, struct span text, struct span *expanded);
+/* The default of a key into its field, then what `node` says; NULL: nothing. */
+void config_read_scalar(struct config_reader *reader, const struct config_key *key, const struct yaml_node *node,
+                        void *base);
+/* One text of a list, not empty; false when reported. */
+bool config_read_element(struct config_reader *reader, const struct yaml_node *node, struct span *value);
+
+/* ---- config_read.c */
+const struct yaml_node *config_child(const struct yaml_node *mapping, const char *name);
 void config_read_section(struct config_reader *reader, const struct config_key *keys, const struct yaml_node *node,
                          void *base);
 

@@ -12,10 +12,14 @@ struct unit {
 };
 
 /* Largest first: printing takes the first that divides. */
-static const struct unit time_units[] = {
-    {"d", UINT64_C(86400000000)}, {"h", UINT64_C(3600000000)}, {"m", 60000000}, {"s", 1000000}, {"ms", 1000}, {NULL, 0}};
-static const struct unit size_units[] = {
-    {"TiB", UINT64_C(1) << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}, {NULL, 0}};
+static const struct unit time_units[] = {{"d", UINT64_C(86400000000)},
+                                         {"h", UINT64_C(3600000000)},
+                                         {"m", 60000000},
+                                         {"s", 1000000},
+                                         {"ms", 1000},
+                                         {NULL, 0}};
+static const struct unit size_units[] = {{"TiB", UINT64_C(1) << 40}, {"GiB", 1 << 30}, {"MiB", 1 << 20},
+                                         {"KiB", 1 << 10},           {"B", 1},         {NULL, 0}};
 
 int config_value_bool(struct span text, bool *value)
 {

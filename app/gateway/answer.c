@@ -256,16 +256,16 @@ static int64_t ttl_in_force(const struct request *r, uint32_t entry_ttl_s)
     return entry_ttl_s < route_ttl ? (int64_t)entry_ttl_s : route_ttl;
 }
 
-/* A plain head for what the template does not cover, then the body. */
+/* A plain head for what the template does not cover (a stale hit, a browser, HEAD, HTTP/1.0), then the body. */
 static void send_composed(struct request *r, uint64_t entry, struct span body, enum view view, int64_t age_s,
                           int64_t ttl_s)
 {
     char status[48];
     struct reply reply;
     reply_defaults(&reply, 200);
-    snprintf(status, sizeof status, "hit; ttl=%lld", (long long)ttl_s);
+    snprintf(status, sizeof status, "hit; ttl=%lld%s", (long long)ttl_s, ttl_s < 0 ? "; detail=stale" : "");
     reply.cache_status = status;
-    reply.hit = HIT_EXACT;
+    reply.hit = ttl_s < 0 ? HIT_STALE : HIT_EXACT;
     reply.entry = entry;
     reply.age_s = age_s;
     if (view_is_stream(view))
@@ -295,8 +295,9 @@ static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, i
 {
     if (hot->note[0] == 0 && !template_make(hot, r->dialect, view))
         return RC_NOT_FOUND;
-    remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
-    if (!plain_request(r)) {
+    if (hot->meta->chain_link == 0) /* a later link's answer is looked at again each time */
+        remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
+    if (!plain_request(r) || age_s > ttl_s) {
         struct span body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
         if (!body.data)
             return RC_NOT_FOUND;

@@ -101,8 +101,8 @@ void live_stream_scan(struct live_stream *live, struct span body, struct json_sc
         if (blank) end_event(live, body, next, scratch);
     }
     /* Some servers close right behind the end mark, without the blank line. */
-    if (live->dialect == DIALECT_OPENAI && live->line < body.size && body.size - live->line < 32 &&
-        event_line_is_done(span_of(body.data + live->line, body.size - live->line)))
+    if (live->dialect == DIALECT_OPENAI && live->scanned < body.size &&
+        event_line_is_done(span_of(body.data + live->scanned, body.size - live->scanned)))
         live->terminal = true;
 }
 

@@ -46,11 +46,6 @@ static void bytes_add(struct bytes *set, unsigned from, unsigned to)
     for (unsigned c = from; c <= to; c++) set->words[c >> 6] |= UINT64_C(1) << (c & 63);
 }
 
-static bool bytes_have(const struct bytes *set, unsigned c)
-{
-    return set->words[c >> 6] >> (c & 63) & 1;
-}
-
 static int fail(struct compiler *c, const char *what)
 {
     snprintf(c->error, MASK_ERROR_MAX, "%s at byte %zu of the mask", what, c->at);
@@ -177,13 +172,14 @@ static int read_repeat(struct compiler *c, unsigned *low, unsigned *high, bool *
 static int add_steps(struct compiler *c, const struct bytes *set, unsigned low, unsigned high, bool loop)
 {
     if (high > MASK_STEPS_MAX - c->steps) return fail(c, "more than 64 steps");
-    for (unsigned i = 0; i < high; i++) {
-        uint64_t bit = UINT64_C(1) << c->steps++;
-        for (unsigned byte = 0; c->accepts && byte < 256; byte++)
-            if (bytes_have(set, byte)) c->accepts[byte] |= bit;
-        if (i >= low) c->skips |= bit;
-        if (loop) c->loops |= bit;
-    }
+    uint64_t bits = (high == 64 ? UINT64_MAX : (UINT64_C(1) << high) - 1) << c->steps;
+    uint64_t needed = low == 0 ? 0 : (low == 64 ? UINT64_MAX : (UINT64_C(1) << low) - 1) << c->steps;
+    c->steps += high;
+    c->skips |= bits & ~needed;
+    if (loop) c->loops |= bits;
+    for (unsigned word = 0; c->accepts && word < 4; word++)
+        for (uint64_t left = set->words[word]; left; left &= left - 1)
+            c->accepts[64 * word + (unsigned)__builtin_ctzll(left)] |= bits;
     return RC_OK;
 }
 
@@ -228,10 +224,10 @@ static int compile(struct compiler *c, unsigned nesting)
     return RC_OK;
 }
 
-/* Sets the steps that follow without taking a byte: those that may be left out. */
-static uint64_t with_skips(const struct mask *mask, uint64_t next)
+/* Adds the steps that may be next without taking a byte: behind those that may be left out. */
+static uint64_t with_skips(uint64_t skips, uint64_t next)
 {
-    for (uint64_t more; (more = (next & mask->skips) << 1 & ~next) != 0;) next |= more;
+    for (uint64_t more; (more = (next & skips) << 1 & ~next) != 0;) next |= more;
     return next;
 }
 
@@ -255,6 +251,7 @@ int mask_compile(struct span pattern, struct mask *mask, char error[MASK_ERROR_M
     uint64_t bit = UINT64_C(1) << (c.steps - 1);
     mask->loops = c.loops;
     mask->skips = c.skips;
+    mask->first = with_skips(c.skips, 1);
     for (mask->last = bit; c.skips & bit; mask->last |= bit) bit >>= 1;
     mask->leading_loop = (c.loops & 1) != 0 && (c.skips & 1) == 0;
     return RC_OK;
@@ -270,12 +267,12 @@ int mask_check(struct span pattern, char error[MASK_ERROR_MAX])
 static size_t match_here(const struct mask *mask, struct span text, size_t at)
 {
     size_t longest = 0, limit = text.size - at < MASK_MATCH_MAX ? text.size - at : MASK_MATCH_MAX;
-    uint64_t next = with_skips(mask, 1);
+    uint64_t next = mask->first;
     for (size_t i = 0; i < limit; i++) {
         uint64_t taken = next & mask->accepts[(unsigned char)text.data[at + i]];
         if (taken == 0) break;
         if (taken & mask->last) longest = i + 1;
-        next = with_skips(mask, (taken << 1) | (taken & mask->loops));
+        next = with_skips(mask->skips, (taken << 1) | (taken & mask->loops));
     }
     return longest;
 }

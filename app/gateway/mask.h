@@ -24,6 +24,7 @@ enum { MASK_STEPS_MAX = 64, MASK_MATCH_MAX = 256, MASK_ERROR_MAX = 120 };
 
 struct mask {
     uint64_t accepts[256]; /* by byte: the steps that take it, bit i for step i */
+    uint64_t first;        /* steps that a match may begin with */
     uint64_t loops;        /* steps that may be taken again */
     uint64_t skips;        /* steps that may be left out */
     uint64_t last;         /* steps after which the pattern is complete */

@@ -259,7 +259,8 @@ static void tls_peer_run(void *arg)
     peer->stopped = true;
 }
 
-void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server, void (*serve)(struct stream *s, unsigned index))
+void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server,
+                        void (*serve)(struct stream *s, unsigned index))
 {
     *peer = (struct net_tls_peer){.serve = serve, .server = server};
     peer->fd = listen_any(&peer->port);
@@ -278,7 +279,8 @@ bool net_tls_peer_request(struct stream *s)
 {
     char buffer[1024];
     size_t size = 0, done = 0;
-    while (size + 1 < sizeof buffer && stream_recv_wait(s, buffer + size, sizeof buffer - 1 - size, &done, net_test_in_ms(5000)) == RC_OK) {
+    while (size + 1 < sizeof buffer &&
+           stream_recv_wait(s, buffer + size, sizeof buffer - 1 - size, &done, net_test_in_ms(5000)) == RC_OK) {
         size += done;
         buffer[size] = 0;
         if (strstr(buffer, "\r\n\r\n")) return true;

@@ -57,7 +57,8 @@ struct net_tls_peer {
     struct fiber *fiber;
     int fd;
 };
-void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server, void (*serve)(struct stream *s, unsigned index));
+void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server,
+                        void (*serve)(struct stream *s, unsigned index));
 void net_tls_peer_stop(struct net_tls_peer *peer);
 /* Fiber: reads up to the blank line. */
 bool net_tls_peer_request(struct stream *s);

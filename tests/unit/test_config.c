@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/test_config.c — the built-in default, exact words for wrong files, overrides, environment, print, reload. */
+/* tests/unit/test_config.c — the built-in default, exact words for wrong files, overrides, print, reload. */
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -36,8 +36,10 @@ static const char *environment(const char *name)
 
 static struct config_source source_of(bool file)
 {
-    return (struct config_source){.file_name = file ? "larder.yaml" : NULL, .overrides = overrides,
-                                  .override_count = override_count, .environment = environment};
+    return (struct config_source){.file_name = file ? "larder.yaml" : NULL,
+                                  .overrides = overrides,
+                                  .override_count = override_count,
+                                  .environment = environment};
 }
 
 static int load(unsigned which, const char *text, struct config **config)
@@ -153,7 +155,8 @@ static const char full_file[] =
     "storage: {eviction: lru, hot: 64KiB, entries_max: 16}\n"
     "packs: [{name: mine, file: /etc/larder/mine.jsonl}, {name: starter, file: builtin}]\n"
     "providers:\n"
-    "  - {name: a-1, dialect: openai, base_url: \"http://192.168.0.2:11434/v1\", key: \"s$${x}\", ca: file:/etc/ca.pem,\n"
+    "  - {name: a-1, dialect: openai, base_url: \"http://192.168.0.2:11434/v1\", key: \"s$${x}\", ca: "
+    "file:/etc/ca.pem,\n"
     "     pin: sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=, proxy: \"http://me:secret@proxy.lan:3128\",\n"
     "     headers: {X-Team: kitchen}, models: [m1, \"m:2\"], concurrent: 3, stream_usage: leave,\n"
     "     timeouts: {connect: 1s}, retry: {attempts: 1, base: 1s, max: 1s}, breaker: {probe: 2s}}\n"
@@ -186,7 +189,8 @@ static void test_every_key_reaches_its_field(void **state)
     assert_span(p->headers[0].name, "X-Team");
     assert_span(p->headers[0].value, "kitchen");
     assert_span(p->models[1], "m:2");
-    assert_true(!p->tls && !p->passthrough && !p->stream_usage_add && p->concurrent == 3 && p->breaker_probe_us == 2000000);
+    assert_true(!p->tls && !p->passthrough && !p->stream_usage_add && p->concurrent == 3 &&
+                p->breaker_probe_us == 2000000);
     const struct config_route *r = &c->routes[0];
     assert_int_equal(r->dialect, DIALECT_OPENAI); /* of its provider */
     assert_int_equal(r->packs[0], 1);
@@ -232,9 +236,10 @@ static void test_wrong_files_are_told_exactly(void **state)
     (void)state;
     load_says("listen:\n  appi: 127.0.0.1:1\n", RC_INVALID,
               "larder.yaml:2:3: error: listen.appi: unknown key; did you mean \"api\"?\n");
-    load_says("telemetry: on\n", RC_INVALID,
-              "larder.yaml:1:1: error: telemetry: unknown key; known here: listen, access, data, board, log, admin, limits, "
-              "storage, semantic, packs, providers, routes, tenants, budgets, prices\n");
+    load_says(
+        "telemetry: on\n", RC_INVALID,
+        "larder.yaml:1:1: error: telemetry: unknown key; known here: listen, access, data, board, log, admin, limits, "
+        "storage, semantic, packs, providers, routes, tenants, budgets, prices\n");
     load_says("storage: {sync_every: fast}\n", RC_INVALID,
               "larder.yaml:1:23: error: storage.sync_every: \"fast\" is no duration, like 500ms, 5s, 10m, 12h or 7d\n");
     load_says("limits:\n  requests: 5000\n  body: 12\n  flights: -1\n", RC_INVALID,
@@ -252,9 +257,10 @@ static void test_wrong_files_are_told_exactly(void **state)
     load_says("data: [a]\n", RC_INVALID, "larder.yaml:1:7: error: data: one value is expected, not a list\n");
     load_says("routes: {a: b}\n", RC_INVALID, "larder.yaml:1:9: error: routes: a list is expected\n");
     load_says("- a\n", RC_INVALID, "larder.yaml:1:1: error: keys with values are expected\n");
-    load_says("listen: {api: [::]:8080}\n", RC_INVALID,
-              "larder.yaml:1:16: error: did not find expected node content while parsing a flow node; put an IPv6 address "
-              "into quotes: \"[::]:8080\"\n");
+    load_says(
+        "listen: {api: [::]:8080}\n", RC_INVALID,
+        "larder.yaml:1:16: error: did not find expected node content while parsing a flow node; put an IPv6 address "
+        "into quotes: \"[::]:8080\"\n");
     load_says("listen: {api: [127.0.0.1:80, \"127.0.0.1:80\"], admin: []}\n", RC_INVALID,
               "larder.yaml:1:30: error: listen.api: \"127.0.0.1:80\" stands there twice\n"
               "larder.yaml:1:54: error: listen.admin: an address is needed\n");
@@ -270,33 +276,41 @@ static void test_wrong_providers_and_routes_are_told_exactly(void **state)
     load_says("providers:\n  - name: p\n", RC_INVALID,
               "larder.yaml:2:5: error: providers.0.dialect: required, and not there\n"
               "larder.yaml:2:5: error: providers.0.base_url: required, and not there\n");
-    load_says("routes:\n  - match: {model: x}\n    providers: [nobody, opnai]\n", RC_INVALID,
-              "larder.yaml:3:17: error: routes.0.providers: no provider is called \"nobody\"\n"
-              "larder.yaml:3:25: error: routes.0.providers: no provider is called \"opnai\"; did you mean \"openai\"?\n");
+    load_says(
+        "routes:\n  - match: {model: x}\n    providers: [nobody, opnai]\n", RC_INVALID,
+        "larder.yaml:3:17: error: routes.0.providers: no provider is called \"nobody\"\n"
+        "larder.yaml:3:25: error: routes.0.providers: no provider is called \"opnai\"; did you mean \"openai\"?\n");
     load_says("routes:\n  - match: {dialect: anthropic}\n    providers: [openai]\n", RC_INVALID,
               "larder.yaml:3:16: error: routes.0: provider \"openai\" speaks openai, the route anthropic\n");
     load_says("providers:\n"
               "- {name: a, dialect: openai, base_url: \"https://a\", passthrough: true}\n"
               "- {name: b, dialect: openai, base_url: \"https://b\", passthrough: true}\n"
-              "routes:\n- providers: [a, b]\n", RC_INVALID,
-              "larder.yaml:5:14: error: routes.0: 2 providers with passthrough: a client's credential goes to one origin only\n");
+              "routes:\n- providers: [a, b]\n",
+              RC_INVALID,
+              "larder.yaml:5:14: error: routes.0: 2 providers with passthrough: a client's credential goes to one "
+              "origin only\n");
     load_says("providers:\n"
               "- {name: a, dialect: openai, base_url: \"https://a\"}\n"
-              "- {name: a, dialect: openai, base_url: \"https://b:0\"}\n", RC_INVALID,
+              "- {name: a, dialect: openai, base_url: \"https://b:0\"}\n",
+              RC_INVALID,
               "larder.yaml:3:40: error: providers.1.base_url: no usable URL: its host or port is malformed\n"
               "larder.yaml:3:10: error: providers.1: another provider is called \"a\" too\n");
-    load_says("providers:\n- {name: a b, dialect: google, base_url: \"https://u:pw@a\"}\n", RC_INVALID,
-              "larder.yaml:2:24: error: providers.0.dialect: \"google\" is not openai or anthropic\n"
-              "larder.yaml:2:42: error: providers.0.base_url: no usable URL: it holds a user name or password (use key)\n"
-              "larder.yaml:2:10: error: providers.0: \"a b\" is no name: letters, digits, - _ and . between them, at most 64\n");
-    load_says("providers:\n- {name: a, dialect: openai, base_url: \"https://a\", pin: sha256/x, ca: bundled,\n"
-              "   headers: {Host: y, X: 1, x: 2}, proxy: \"https://u:pw@p\", retry: {base: 9s}}\n", RC_INVALID,
-              "larder.yaml:2:72: error: providers.0.ca: bundled is not built yet; use system or file:PATH\n"
-              "larder.yaml:2:58: error: providers.0.pin: \"sha256/x\" is not sha256/ with 44 characters of base64\n"
-              "larder.yaml:3:43: error: providers.0.proxy: no usable proxy: only http://[user:password@]host:port is taken\n"
-              "larder.yaml:3:20: error: providers.0.headers: \"Host\" is no header that can be set here\n"
-              "larder.yaml:3:32: error: providers.0.headers: \"x\" stands there twice\n"
-              "larder.yaml:3:68: error: providers.0: retry.base is longer than retry.max\n");
+    load_says(
+        "providers:\n- {name: a b, dialect: google, base_url: \"https://u:pw@a\"}\n", RC_INVALID,
+        "larder.yaml:2:24: error: providers.0.dialect: \"google\" is not openai or anthropic\n"
+        "larder.yaml:2:42: error: providers.0.base_url: no usable URL: it holds a user name or password (use key)\n"
+        "larder.yaml:2:10: error: providers.0: \"a b\" is no name: letters, digits, - _ and . between them, at most "
+        "64\n");
+    load_says(
+        "providers:\n- {name: a, dialect: openai, base_url: \"https://a\", pin: sha256/x, ca: bundled,\n"
+        "   headers: {Host: y, X: 1, x: 2}, proxy: \"https://u:pw@p\", retry: {base: 9s}}\n",
+        RC_INVALID,
+        "larder.yaml:2:72: error: providers.0.ca: bundled is not built yet; use system or file:PATH\n"
+        "larder.yaml:2:58: error: providers.0.pin: \"sha256/x\" is not sha256/ with 44 characters of base64\n"
+        "larder.yaml:3:43: error: providers.0.proxy: no usable proxy: only http://[user:password@]host:port is taken\n"
+        "larder.yaml:3:20: error: providers.0.headers: \"Host\" is no header that can be set here\n"
+        "larder.yaml:3:32: error: providers.0.headers: \"x\" stands there twice\n"
+        "larder.yaml:3:68: error: providers.0: retry.base is longer than retry.max\n");
     load_says("packs: [{name: p, file: x}, {name: p, file: y}]\ntenants: [{name: t}, {name: t}]\n", RC_INVALID,
               "larder.yaml:1:36: error: packs.1: another pack is called \"p\" too\n"
               "larder.yaml:2:29: error: tenants.1: another tenant is called \"t\" too\n");
@@ -305,9 +319,10 @@ static void test_wrong_providers_and_routes_are_told_exactly(void **state)
 static void test_plain_http_and_odd_urls_warn(void **state)
 {
     (void)state;
-    load_says("providers:\n- {name: a, dialect: openai, base_url: \"http://api.example.com/v1\", key: k}\n", RC_OK,
-              "larder.yaml:2:40: warning: providers.0: plain http to api.example.com: questions, answers and keys cross the "
-              "network unprotected\n");
+    load_says(
+        "providers:\n- {name: a, dialect: openai, base_url: \"http://api.example.com/v1\", key: k}\n", RC_OK,
+        "larder.yaml:2:40: warning: providers.0: plain http to api.example.com: questions, answers and keys cross the "
+        "network unprotected\n");
     load_says("providers:\n- {name: a, dialect: anthropic, base_url: \"https://a/v1\"}\n", RC_OK,
               "larder.yaml:2:43: warning: providers.0: ends with /v1, which requests of this dialect bring themselves; "
               "leave it out\n");
@@ -319,38 +334,41 @@ static void test_plain_http_and_odd_urls_warn(void **state)
 static void test_what_is_not_built_yet(void **state)
 {
     (void)state;
-    load_says("semantic: {embedder: none}\nstorage: {eviction: lru}\nroutes: [{packs: [starter], cache: {semantic: off}}]\n",
-              RC_OK, "");
+    load_says(
+        "semantic: {embedder: none}\nstorage: {eviction: lru}\nroutes: [{packs: [starter], cache: {semantic: off}}]\n",
+        RC_OK, "");
     load_says("semantic: {embedder: minilm-int8, delta: 0.05}\nstorage: {seal: false}\nprices: builtin\n", RC_OK,
               "larder.yaml:2:17: warning: storage.seal: not built yet; this is its default, so nothing changes\n"
               "larder.yaml:1:22: warning: semantic.embedder: not built yet; this is its default, so nothing changes\n"
               "larder.yaml:1:42: warning: semantic.delta: not built yet; this is its default, so nothing changes\n"
               "larder.yaml:3:9: warning: prices: not built yet; this is its default, so nothing changes\n");
-    load_says("semantic: {embedder: ngram}\nstorage: {seal: true, eviction: mmr}\nadmin: {token: t0p}\n", RC_INVALID,
-              "larder.yaml:3:16: error: admin.token: not built yet, so only its default can be set: nothing\n"
-              "larder.yaml:2:33: error: storage.eviction: \"mmr\" is not built yet; it can be sieve or lru\n"
-              "larder.yaml:2:17: error: storage.seal: not built yet, so only its default can be set: false\n"
-              "larder.yaml:1:22: error: semantic.embedder: \"ngram\" is not built yet; it can be none or minilm-int8\n");
-    load_says("tenants: [{name: a, limits: {concurrent: 4}}]\n", RC_INVALID,
-              "larder.yaml:1:42: error: tenants.0.limits.concurrent: not built yet, so only its default can be set: 0\n");
-    load_says("providers: [{name: a, dialect: openai, base_url: \"https://a\", breaker: {calls: 9, window: 30s}}]\n", RC_OK,
-              "larder.yaml:1:80: warning: providers.0.breaker.calls: not built yet; \"9\" is kept for later\n");
+    load_says(
+        "semantic: {embedder: ngram}\nstorage: {seal: true, eviction: mmr}\nadmin: {token: t0p}\n", RC_INVALID,
+        "larder.yaml:3:16: error: admin.token: not built yet, so only its default can be set: nothing\n"
+        "larder.yaml:2:33: error: storage.eviction: \"mmr\" is not built yet; it can be sieve or lru\n"
+        "larder.yaml:2:17: error: storage.seal: not built yet, so only its default can be set: false\n"
+        "larder.yaml:1:22: error: semantic.embedder: \"ngram\" is not built yet; it can be none or minilm-int8\n");
+    load_says(
+        "tenants: [{name: a, limits: {concurrent: 4}}]\n", RC_INVALID,
+        "larder.yaml:1:42: error: tenants.0.limits.concurrent: not built yet, so only its default can be set: 0\n");
+    load_says("providers: [{name: a, dialect: openai, base_url: \"https://a\", breaker: {calls: 9, window: 30s}}]\n",
+              RC_OK, "larder.yaml:1:80: warning: providers.0.breaker.calls: not built yet; \"9\" is kept for later\n");
 }
 
 static void test_environment_is_put_in(void **state)
 {
     (void)state;
-    const struct config *c = load_ok("data: /srv/${N_1}/${NOT_SET:-x}${EMPTY:-y}${EMPTY}\nbudgets: {finish_for_store: \"${WHILE}\"}\n");
+    const struct config *c =
+        load_ok("data: /srv/${N_1}/${NOT_SET:-x}${EMPTY:-y}${EMPTY}\nbudgets: {finish_for_store: \"${WHILE}\"}\n");
     assert_span(c->data, "/srv/7/xy");
     assert_true(c->finish_for_store_us == 180000000);
     load_says("data: ${NO_SUCH}\n", RC_INVALID,
               "larder.yaml:1:7: error: data: the environment has no NO_SUCH; set it, or write ${NO_SUCH:-default}\n");
-    load_says("data: a${N_1\n", RC_INVALID,
-              "larder.yaml:1:7: error: data: \"${\" must go on as ${NAME} or ${NAME:-default}; write $${ for a plain ${\n");
-    load_says("data: ${1N}\n", RC_INVALID,
-              "larder.yaml:1:7: error: data: \"${\" must go on as ${NAME} or ${NAME:-default}; write $${ for a plain ${\n");
-    load_says("data: ${N_1:+x}\n", RC_INVALID,
-              "larder.yaml:1:7: error: data: \"${\" must go on as ${NAME} or ${NAME:-default}; write $${ for a plain ${\n");
+    static const char *const malformed[] = {"data: a${N_1\n", "data: ${1N}\n", "data: ${N_1:+x}\n", "data: ${}\n"};
+    for (unsigned i = 0; i < 4; i++)
+        load_says(malformed[i], RC_INVALID,
+                  "larder.yaml:1:7: error: data: \"${\" must go on as ${NAME} or ${NAME:-default}; write $${ for a "
+                  "plain ${\n");
     load_says("data: ${BAD}\n", RC_INVALID,
               "larder.yaml:1:7: error: data: byte 4 is a control character (a line end?)\n");
     assert_span(load_ok("data: a$b$$c$${N_1}\n")->data, "a$b$$c${N_1}");
@@ -366,9 +384,11 @@ static const char *const *with(const char *const *list, unsigned count)
 static void test_overrides_come_before_reading(void **state)
 {
     (void)state;
-    static const char *const good[] = {"routes.0.cache.ttl=1h", "listen.api=[::]:8081", "access.hosts=[a, b]", "log.level=warn",
-                                       "providers.0.key=a=b", "providers.0.headers.X-A=1", "routes.0.cache.ttl=2h",
-                                       "tenants.0.name=kiosk", "listen.tls={cert: c, key: k}", "data=${N_1}"};
+    static const char *const good[] = {"routes.0.cache.ttl=1h",        "listen.api=[::]:8081",
+                                       "access.hosts=[a, b]",          "log.level=warn",
+                                       "providers.0.key=a=b",          "providers.0.headers.X-A=1",
+                                       "routes.0.cache.ttl=2h",        "tenants.0.name=kiosk",
+                                       "listen.tls={cert: c, key: k}", "data=${N_1}"};
     with(good, sizeof good / sizeof good[0]);
     const struct config *c = load_ok("log: {format: json}\n");
     assert_true(c->routes[0].ttl_us == UINT64_C(7200000000));
@@ -382,8 +402,9 @@ static void test_overrides_come_before_reading(void **state)
     assert_span(c->tenants[0].name, "kiosk");
     assert_span(c->listen.tls_key, "k");
     assert_span(c->data, "7");
-    static const char *const bad[] = {"nothing.like.this=1", "noequals", "routes.7.cache.ttl=1h", "routes.x=1", "data.a=1",
-                                      "limits.requests=5000", "providers.0.pin=secret", "=1", "log..level=info"};
+    static const char *const bad[] = {
+        "nothing.like.this=1",    "noequals", "routes.7.cache.ttl=1h", "routes.x=1", "data.a=1", "limits.requests=5000",
+        "providers.0.pin=secret", "=1",       "log..level=info"};
     with(bad, sizeof bad / sizeof bad[0]);
     load_says("data: x\n", RC_INVALID,
               "larder.yaml: error: --override noequals: write it as path.to.key=value\n"
@@ -392,10 +413,13 @@ static void test_overrides_come_before_reading(void **state)
               "larder.yaml: error: --override data.a: \"a\" leads nowhere: write path.to.key=value\n"
               "larder.yaml: error: --override : write it as path.to.key=value\n"
               "larder.yaml: error: --override log..level: \"\" leads nowhere: write path.to.key=value\n"
-              "larder.yaml: error: --override nothing.like.this: nothing: unknown key; known here: listen, access, data, board, log, "
+              "larder.yaml: error: --override nothing.like.this: nothing: unknown key; known here: listen, access, "
+              "data, board, log, "
               "admin, limits, storage, semantic, packs, providers, routes, tenants, budgets, prices\n"
-              "larder.yaml: error: --override limits.requests: limits.requests: 5000 is more than 1024, the most there can be\n"
-              "larder.yaml: error: --override providers.0.pin: providers.0.pin: \"secret\" is not sha256/ with 44 characters of "
+              "larder.yaml: error: --override limits.requests: limits.requests: 5000 is more than 1024, the most there "
+              "can be\n"
+              "larder.yaml: error: --override providers.0.pin: providers.0.pin: \"secret\" is not sha256/ with 44 "
+              "characters of "
               "base64\n");
     with(NULL, 0);
 }
@@ -406,8 +430,9 @@ static void test_secrets_stay_out_of_messages(void **state)
     struct config *c;
     static const char *const secret[] = {"providers.0.key=[hush]", "providers.0.proxy=http://u:hush@:x"};
     with(secret, 2);
-    assert_int_equal(load(0, "providers: [{name: a, dialect: openai, base_url: \"https://a\", headers: {A: \"hush\\n\"}}]\n", &c),
-                     RC_INVALID);
+    assert_int_equal(
+        load(0, "providers: [{name: a, dialect: openai, base_url: \"https://a\", headers: {A: \"hush\\n\"}}]\n", &c),
+        RC_INVALID);
     assert_int_equal(report.errors, 3);
     print_report();
     assert_null(strstr(printed[1], "hush"));
@@ -529,14 +554,16 @@ static void test_reference_names_every_key(void **state)
     struct text out = text_on(text, sizeof text);
     config_print_reference(&out);
     assert_false(out.truncated);
-    assert_non_null(strstr(text, "| `listen.api` | address or list | `127.0.0.1:8080` | restart | where clients connect"));
+    assert_non_null(
+        strstr(text, "| `listen.api` | address or list | `127.0.0.1:8080` | restart | where clients connect"));
     assert_non_null(strstr(text, "| `providers[].key` | secret text | `\"\"` | reload | the box's own key"));
     assert_non_null(strstr(text, "| `routes[].cache.ttl` | 0 to 3650d | `7d` | reload |"));
     assert_non_null(strstr(text, "| `limits.requests` | 4 to 1024 | `256` | reload, not above the boot's |"));
     assert_non_null(strstr(text, "sieve, lru, mmr (not built yet), cluster (not built yet)"));
     out = text_on(text, sizeof text);
     config_print_assumed(load_ok(""), &out);
-    assert_non_null(strstr(text, "provider openai at https://api.openai.com/v1: a client's own credential goes there; the box has a key"));
+    assert_non_null(strstr(
+        text, "provider openai at https://api.openai.com/v1: a client's own credential goes there; the box has a key"));
     assert_null(strstr(text, "sk-from"));
 }
 

@@ -19,11 +19,19 @@ static void test_durations(void **state)
     static const struct {
         const char *text, *printed;
         uint64_t us;
-    } good[] = {{"0", "0", 0}, {"0s", "0", 0}, {"500ms", "500ms", 500000}, {"5s", "5s", 5000000}, {"60s", "1m", 60000000},
-                {"10m", "10m", 600000000}, {"12h", "12h", 43200000000}, {"7d", "7d", 604800000000},
-                {"1500ms", "1500ms", 1500000}, {"24h", "1d", 86400000000}};
-    static const char *const bad[] = {"", "5", "s", "5 s", "-5s", "5S", "1.5s", "1h30m", "5us", "99999999999999999999s",
-                                      "999999999999999d", "0x", "5s "};
+    } good[] = {{"0", "0", 0},
+                {"0s", "0", 0},
+                {"500ms", "500ms", 500000},
+                {"5s", "5s", 5000000},
+                {"60s", "1m", 60000000},
+                {"10m", "10m", 600000000},
+                {"12h", "12h", 43200000000},
+                {"7d", "7d", 604800000000},
+                {"1500ms", "1500ms", 1500000},
+                {"24h", "1d", 86400000000}};
+    static const char *const bad[] = {
+        "",   "5",  "s", "5 s", "-5s", "5S", "1.5s", "1h30m", "5us", "99999999999999999999s", "999999999999999d",
+        "0x", "5s "};
     char buffer[32];
     for (size_t i = 0; i < COUNT(good); i++) {
         uint64_t us = 1;
@@ -45,8 +53,13 @@ static void test_sizes(void **state)
     static const struct {
         const char *text, *printed;
         uint64_t bytes;
-    } good[] = {{"0", "0", 0}, {"1B", "1B", 1}, {"64KiB", "64KiB", 65536}, {"32MiB", "32MiB", 33554432},
-                {"2GiB", "2GiB", UINT64_C(1) << 31}, {"1TiB", "1TiB", UINT64_C(1) << 40}, {"1024KiB", "1MiB", 1048576},
+    } good[] = {{"0", "0", 0},
+                {"1B", "1B", 1},
+                {"64KiB", "64KiB", 65536},
+                {"32MiB", "32MiB", 33554432},
+                {"2GiB", "2GiB", UINT64_C(1) << 31},
+                {"1TiB", "1TiB", UINT64_C(1) << 40},
+                {"1024KiB", "1MiB", 1048576},
                 {"1025B", "1025B", 1025}};
     static const char *const bad[] = {"64", "64KB", "64kib", "64K", "KiB", "-1B", "1.5GiB", "99999999TiB"};
     char buffer[32];
@@ -89,9 +102,23 @@ static void test_addresses(void **state)
 {
     (void)state;
     static const char *const good[] = {"127.0.0.1:8080", "0.0.0.0:0", "[::]:8080", "[::1]:65535", "[fe80::1]:80"};
-    static const char *const bad[] = {"", ":8080", "8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "[::1]", "[::1:80",
-                                      "::1:80", "localhost:80", "1.2.3:80", "[1.2.3.4]:80", "127.0.0.1:80x", "[::1]80",
-                                      "[]:80", "127.0.0.1:-1", "[fe80::1%eth0]:80"};
+    static const char *const bad[] = {"",
+                                      ":8080",
+                                      "8080",
+                                      "127.0.0.1",
+                                      "127.0.0.1:",
+                                      "127.0.0.1:65536",
+                                      "[::1]",
+                                      "[::1:80",
+                                      "::1:80",
+                                      "localhost:80",
+                                      "1.2.3:80",
+                                      "[1.2.3.4]:80",
+                                      "127.0.0.1:80x",
+                                      "[::1]80",
+                                      "[]:80",
+                                      "127.0.0.1:-1",
+                                      "[fe80::1%eth0]:80"};
     for (size_t i = 0; i < COUNT(good); i++) assert_int_equal(config_value_address(span_text(good[i])), RC_OK);
     for (size_t i = 0; i < COUNT(bad); i++) assert_int_equal(config_value_address(span_text(bad[i])), RC_INVALID);
 }
@@ -117,9 +144,24 @@ static void test_urls(void **state)
         {"http://u:p%40@proxy:3128", "proxy", "", "u:p%40", 3128, false},
         {"http://u@v@host", "host", "", "u@v", 80, false},
     };
-    static const char *const bad[] = {"", "api.openai.com", "ftp://x", "https://", "https:///v1", "https://x:0", "https://x:99999",
-                                      "https://x:", "https://a b", "https://x/?q=1", "https://x#f", "https://[x]", "https://[::1",
-                                      "https://.x", "https://x..y", "https://\xc3\xa4.de", "https://x/\n", "https://-x"};
+    static const char *const bad[] = {"",
+                                      "api.openai.com",
+                                      "ftp://x",
+                                      "https://",
+                                      "https:///v1",
+                                      "https://x:0",
+                                      "https://x:99999",
+                                      "https://x:",
+                                      "https://a b",
+                                      "https://x/?q=1",
+                                      "https://x#f",
+                                      "https://[x]",
+                                      "https://[::1",
+                                      "https://.x",
+                                      "https://x..y",
+                                      "https://\xc3\xa4.de",
+                                      "https://x/\n",
+                                      "https://-x"};
     struct config_url url;
     for (size_t i = 0; i < COUNT(good); i++) {
         assert_null(config_value_url(span_text(good[i].text), &url));
@@ -135,10 +177,11 @@ static void test_urls(void **state)
 static void test_near_hosts(void **state)
 {
     (void)state;
-    static const char *const near[] = {"localhost", "127.0.0.1", "10.1.2.3", "172.16.0.1", "172.31.255.255", "192.168.1.1",
-                                       "169.254.1.1", "100.64.0.1", "::1", "fd00::1", "fe80::1", "nas", "box.local", "a.lan"};
-    static const char *const far[] = {"api.openai.com", "8.8.8.8", "172.32.0.1", "172.15.0.1", "192.169.0.1", "11.0.0.1",
-                                      "2001:db8::1", "local.example.com", "100.128.0.1"};
+    static const char *const near[] = {"localhost",   "127.0.0.1",   "10.1.2.3",   "172.16.0.1", "172.31.255.255",
+                                       "192.168.1.1", "169.254.1.1", "100.64.0.1", "::1",        "fd00::1",
+                                       "fe80::1",     "nas",         "box.local",  "a.lan"};
+    static const char *const far[] = {"api.openai.com", "8.8.8.8",     "172.32.0.1",        "172.15.0.1", "192.169.0.1",
+                                      "11.0.0.1",       "2001:db8::1", "local.example.com", "100.128.0.1"};
     for (size_t i = 0; i < COUNT(near); i++) assert_true(config_host_is_near(span_text(near[i])));
     for (size_t i = 0; i < COUNT(far); i++) assert_false(config_host_is_near(span_text(far[i])));
 }
@@ -165,8 +208,8 @@ static void test_nearest_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_durations),  cmocka_unit_test(test_sizes), cmocka_unit_test(test_ratios_and_booleans),
-        cmocka_unit_test(test_addresses),  cmocka_unit_test(test_urls),  cmocka_unit_test(test_near_hosts),
+        cmocka_unit_test(test_durations),     cmocka_unit_test(test_sizes), cmocka_unit_test(test_ratios_and_booleans),
+        cmocka_unit_test(test_addresses),     cmocka_unit_test(test_urls),  cmocka_unit_test(test_near_hosts),
         cmocka_unit_test(test_nearest_names),
     };
     return cmocka_run_group_tests_name("config_value", tests, NULL, NULL);

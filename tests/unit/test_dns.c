@@ -5,8 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <cmocka.h>
 #include <arpa/inet.h>
+#include <cmocka.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ static struct {
     int fd;
     unsigned port;
     pthread_t thread;
-    const struct record *records;
+    _Atomic(const struct record *) records;
     atomic_uint asked_a, asked_aaaa, rcode, delay_ms;
     atomic_bool silent, stopping;
 } server;
@@ -45,7 +45,8 @@ static size_t question_read(const unsigned char *packet, size_t size, char *name
         size_t label = packet[at++];
         if (label > 63 || at + label >= size || out + label + 1 >= 256) return 0;
         if (out > 0) name[out++] = '.';
-        for (size_t i = 0; i < label; i++) name[out++] = (char)(packet[at + i] | (packet[at + i] >= 'A' && packet[at + i] <= 'Z' ? 32 : 0));
+        for (size_t i = 0; i < label; i++)
+            name[out++] = (char)(packet[at + i] | (packet[at + i] >= 'A' && packet[at + i] <= 'Z' ? 32 : 0));
         at += label;
     }
     name[out] = 0;
@@ -56,8 +57,18 @@ static size_t question_read(const unsigned char *packet, size_t size, char *name
 
 static size_t answer_put(unsigned char *packet, size_t at, const struct record *r)
 {
-    const unsigned char head[] = {0xc0, 12, 0, (unsigned char)r->type, 0, 1, (unsigned char)(r->ttl >> 24), (unsigned char)(r->ttl >> 16),
-                                  (unsigned char)(r->ttl >> 8), (unsigned char)r->ttl, 0, r->type == 1 ? 4 : 16};
+    const unsigned char head[] = {0xc0,
+                                  12,
+                                  0,
+                                  (unsigned char)r->type,
+                                  0,
+                                  1,
+                                  (unsigned char)(r->ttl >> 24),
+                                  (unsigned char)(r->ttl >> 16),
+                                  (unsigned char)(r->ttl >> 8),
+                                  (unsigned char)r->ttl,
+                                  0,
+                                  r->type == 1 ? 4 : 16};
     memcpy(packet + at, head, sizeof head);
     if (inet_pton(r->type == 1 ? AF_INET : AF_INET6, r->address, packet + at + sizeof head) != 1) abort();
     return at + sizeof head + (r->type == 1 ? 4u : 16u);
@@ -71,7 +82,7 @@ static size_t reply_write(unsigned char *packet, size_t size)
     size_t at = question_read(packet, size, name, &type);
     if (at == 0) return 0;
     atomic_fetch_add(type == 28 ? &server.asked_aaaa : &server.asked_a, 1);
-    for (const struct record *r = server.records; r->name; r++) {
+    for (const struct record *r = atomic_load(&server.records); r->name; r++) {
         if (strcmp(r->name, name) != 0) continue;
         known = true;
         if (r->type != type) continue;
@@ -214,8 +225,12 @@ static void test_literals_and_this_machine(void **state)
 static void test_both_families_interleaved(void **state)
 {
     static const struct record records[] = {
-        {"both.test", 1, "192.0.2.1", 60},   {"both.test", 1, "192.0.2.2", 60},  {"both.test", 28, "2001:db8::1", 60},
-        {"both.test", 28, "2001:db8::2", 60}, {"four.test", 1, "192.0.2.4", 60}, {"six.test", 28, "2001:db8::6", 60},
+        {"both.test", 1, "192.0.2.1", 60},
+        {"both.test", 1, "192.0.2.2", 60},
+        {"both.test", 28, "2001:db8::1", 60},
+        {"both.test", 28, "2001:db8::2", 60},
+        {"four.test", 1, "192.0.2.4", 60},
+        {"six.test", 28, "2001:db8::6", 60},
         {NULL, 0, NULL, 0},
     };
     (void)state;
@@ -237,8 +252,14 @@ static void test_both_families_interleaved(void **state)
 
 static void test_time_to_live(void **state)
 {
-    static struct record records[] = {
-        {"ttl.test", 1, "192.0.2.1", 60}, {"short.test", 1, "192.0.2.9", 0}, {"long.test", 1, "192.0.2.8", 900000}, {NULL, 0, NULL, 0}};
+    static const struct record moved[] = {{"ttl.test", 1, "192.0.2.2", 60},
+                                          {"short.test", 1, "192.0.2.9", 0},
+                                          {"long.test", 1, "192.0.2.8", 900000},
+                                          {NULL, 0, NULL, 0}};
+    static const struct record records[] = {{"ttl.test", 1, "192.0.2.1", 60},
+                                            {"short.test", 1, "192.0.2.9", 0},
+                                            {"long.test", 1, "192.0.2.8", 900000},
+                                            {NULL, 0, NULL, 0}};
     (void)state;
     server_start(records);
     still_time(0);
@@ -248,7 +269,7 @@ static void test_time_to_live(void **state)
     clock_fake_advance(59 * CLOCK_SECOND);
     assert_int_equal(look_up("ttl.test").rc, RC_OK);
     assert_int_equal(asked(), 1);
-    records[0].address = "192.0.2.2";
+    atomic_store(&server.records, moved);
     clock_fake_advance(2 * CLOCK_SECOND);
     struct lookup l = look_up("ttl.test");
     assert_int_equal(asked(), 2);
@@ -315,7 +336,8 @@ static void test_one_question_for_many_askers(void **state)
 
 static void test_dead_server_and_the_last_good_answer(void **state)
 {
-    static const struct record records[] = {{"good.test", 1, "192.0.2.1", 5}, {"other.test", 1, "192.0.2.3", 5}, {NULL, 0, NULL, 0}};
+    static const struct record records[] = {
+        {"good.test", 1, "192.0.2.1", 5}, {"other.test", 1, "192.0.2.3", 5}, {NULL, 0, NULL, 0}};
     (void)state;
     server_start(records);
     assert_int_equal(look_up("good.test").rc, RC_OK);
@@ -391,7 +413,9 @@ static void test_resolv_conf(void **state)
     (void)state;
     server_start(records);
     /* without a port it would be 53: the servers stay given, the search list comes from the file */
-    write_file(resolv_path, "; comment\nnameserver 192.0.2.53\nsearch wrong.test\nsearch lan.test other.test\noptions ndots:1 rotate\n");
+    write_file(
+        resolv_path,
+        "; comment\nnameserver 192.0.2.53\nsearch wrong.test\nsearch lan.test other.test\noptions ndots:1 rotate\n");
     char csv[32];
     snprintf(csv, sizeof csv, "127.0.0.1:%u", server.port);
     assert_int_equal(dns_servers_set(csv), RC_OK);

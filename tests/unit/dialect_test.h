@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tests/unit/dialect_test.h — a scratch, an arena and an output buffer for the tests of dialects and identity. */
+#ifndef TESTS_DIALECT_TEST_H
+#define TESTS_DIALECT_TEST_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "app/gateway/dialect.h"
+#include "platform/rc.h"
+
+enum { SCRATCH_SIZE = 4 << 20, ARENA_SIZE = 2 << 20, OUT_SIZE = 1 << 20 };
+
+static _Alignas(4096) unsigned char scratch_memory[SCRATCH_SIZE];
+static _Alignas(4096) unsigned char arena_memory[ARENA_SIZE];
+static char out_memory[OUT_SIZE];
+static struct json_scratch scratch = {scratch_memory, sizeof scratch_memory};
+static struct arena arena;
+static struct text out;
+
+static inline int set_up(void **state)
+{
+    (void)state;
+    scratch = (struct json_scratch){scratch_memory, sizeof scratch_memory};
+    arena_init(&arena, arena_memory, sizeof arena_memory, NULL);
+    out = text_on(out_memory, sizeof out_memory);
+    return 0;
+}
+
+static inline int tear_down(void **state)
+{
+    (void)state;
+    arena_reset(&arena, 0);
+    return 0;
+}
+
+#define assert_span(actual, expected)                          \
+    do {                                                       \
+        struct span a_ = (actual), e_ = span_text(expected);   \
+        if (!span_equal(a_, e_))                               \
+            fail_msg("%s:%d\n got: %.*s\nwant: %.*s", __FILE__, __LINE__, SPAN_ARG(a_), SPAN_ARG(e_)); \
+    } while (0)
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+#endif
