@@ -84,16 +84,28 @@ static void take_end(struct gather *g, const struct json_value *event)
     }
 }
 
+/* A block begins once, before its deltas. */
+static int take_indexed(struct gather *g, const struct json_value *event, bool start)
+{
+    int64_t index;
+    const struct json_value *block = json_get(event, "content_block");
+    bool indexed = json_i64(json_get(event, "index"), &index) == RC_OK && index >= 0 && index <= INT32_MAX;
+    if (!indexed || (start && json_string(json_get(block, "type")).size == 0)) return RC_CORRUPT;
+    bool begun = gather_find(g, BLOCK, (uint32_t)index, 0, SPAN("type"));
+    if (begun == start) return RC_CORRUPT;
+    if (start) take_block(g, (uint32_t)index, block);
+    else take_delta(g, (uint32_t)index, json_get(event, "delta"));
+    return RC_OK;
+}
+
 static int take_event(struct gather *g, const struct json_value *event)
 {
     struct span type = json_string(json_get(event, "type"));
-    int64_t index;
-    bool indexed = json_i64(json_get(event, "index"), &index) == RC_OK && index >= 0 && index <= INT32_MAX;
     if (is(type, "error")) return RC_CORRUPT;
+    if (is(type, "content_block_start")) return take_indexed(g, event, true);
+    if (is(type, "content_block_delta")) return take_indexed(g, event, false);
     if (is(type, "message_start")) take_message(g, json_get(event, "message"));
     if (is(type, "message_delta")) take_end(g, event);
-    if (is(type, "content_block_start") && indexed) take_block(g, (uint32_t)index, json_get(event, "content_block"));
-    if (is(type, "content_block_delta") && indexed) take_delta(g, (uint32_t)index, json_get(event, "delta"));
     return RC_OK;
 }
 

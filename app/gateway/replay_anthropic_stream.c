@@ -240,7 +240,10 @@ int replay_anthropic_stream(const struct json_value *object, struct json_scratch
     if (json_kind(content) != JSON_ARRAY) return RC_CORRUPT;
     send_start(out, object);
     struct json_walk walk = json_walk(content);
-    while (json_next(&walk) && !out->truncated) send_block(&e, index++, walk.value);
+    while (json_next(&walk) && !out->truncated) {
+        if (json_string(json_get(walk.value, "type")).size == 0) return RC_CORRUPT;
+        send_block(&e, index++, walk.value);
+    }
     send_end(out, object);
     return out->truncated ? RC_TOO_LARGE : RC_OK;
 }
