@@ -14,6 +14,7 @@
 #define CACHE_CACHE_H
 
 #include "platform/arena.h"
+#include "platform/hash.h"
 #include "storage/entry.h"
 
 struct cache_limits {

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/watchdog.h>
-#include <sys/ioctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hal/small_file.h"
@@ -13,6 +13,12 @@
 #include "platform/rc.h"
 
 static int device = -1;
+
+/* The system call itself: C libraries disagree about the type of ioctl's request. */
+static long control(unsigned long request, void *argument)
+{
+    return syscall(SYS_ioctl, device, request, argument);
+}
 
 static int rc_of_open(void)
 {
@@ -42,7 +48,7 @@ int watchdog_arm(unsigned timeout_s)
     if (device < 0)
         return rc_of_open();
     /* A device with a fixed time refuses this; it is armed all the same. */
-    (void)ioctl(device, WDIOC_SETTIMEOUT, &seconds);
+    (void)control( WDIOC_SETTIMEOUT, &seconds);
     return RC_OK;
 }
 
@@ -60,7 +66,7 @@ int watchdog_disarm(void)
     if (device < 0)
         return RC_CLOSED;
     int rc = write(device, "V", 1) == 1 ? RC_OK : RC_IO;
-    if (ioctl(device, WDIOC_GETSUPPORT, &info) == 0 && !(info.options & WDIOF_MAGICCLOSE))
+    if (control(WDIOC_GETSUPPORT, &info) == 0 && !(info.options & WDIOF_MAGICCLOSE))
         rc = RC_UNSUPPORTED;
     close(device);
     device = -1;

@@ -41,13 +41,13 @@ struct waiter {
 };
 
 struct entry {
-    char name[DNS_NAME_MAX]; /* lower case; empty: free */
+    char name[DNS_NAME_MAX];  /* lower case; empty: free */
     struct dns_answer answer; /* the last good one */
-    int status;              /* of the newest answer */
-    uint64_t until_us;       /* that long it holds */
+    int status;               /* of the newest answer */
+    uint64_t until_us;        /* that long it holds */
     uint64_t asked_us, used;
-    bool pending, stale;     /* stale: the addresses come from an older answer than the newest try */
-    unsigned users;          /* fibers with a pointer to it */
+    bool pending;
+    unsigned users; /* fibers with a pointer to it */
     struct waiter *waiters;
 };
 
@@ -68,7 +68,8 @@ static struct {
 } dns;
 
 static struct metric_histogram lookup_times;
-static struct metric lookups = {.name = "larder_upstream_dns_lookups_total", .help = "Names asked for at name servers."};
+static struct metric lookups = {.name = "larder_upstream_dns_lookups_total",
+                                .help = "Names asked for at name servers."};
 static struct metric failures = {
     .name = "larder_upstream_dns_failures_total",
     .help = "Names for which no name server gave an answer.",
@@ -93,8 +94,10 @@ bool dns_raw_parse(struct span text, struct dns_raw *raw)
     if (text.size == 0 || text.size >= sizeof plain) return false;
     memcpy(plain, text.data, text.size);
     plain[text.size] = 0;
-    if (inet_pton(AF_INET, plain, raw->bytes) == 1) raw->family = 4;
-    else if (inet_pton(AF_INET6, plain, raw->bytes) == 1) raw->family = 6;
+    if (inet_pton(AF_INET, plain, raw->bytes) == 1)
+        raw->family = 4;
+    else if (inet_pton(AF_INET6, plain, raw->bytes) == 1)
+        raw->family = 6;
     return raw->family != 0;
 }
 
@@ -230,38 +233,40 @@ static void channel_options(const struct dns_settings *settings, struct ares_opt
         .lookups = lookup_order,
         .sock_state_cb = socket_state,
     };
-    *mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS | ARES_OPT_SOCK_STATE_CB |
-            ARES_OPT_QUERY_CACHE;
+    *mask = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_NDOTS | ARES_OPT_DOMAINS | ARES_OPT_LOOKUPS |
+            ARES_OPT_SOCK_STATE_CB | ARES_OPT_QUERY_CACHE;
 }
 
+static int servers_apply(const struct dns_settings *settings)
+{
+    const char *servers = dns.servers_given ? dns.servers : settings->servers;
+    if (!servers[0] || ares_set_servers_ports_csv(dns.channel, servers) == ARES_SUCCESS) return RC_OK;
+    log_warn("dns", "name servers \"%s\" cannot be used", servers);
+    return RC_INVALID;
+}
+
+/* A new channel would fail what is asked for just now: then only the servers change, and the rest (the search list) as soon
+ * as nothing is under way. */
 static int channel_renew(void)
 {
     static struct dns_settings settings;
     struct ares_options options;
     int mask = 0;
+    dns_settings_read(&settings);
+    dns.renew = dns.pending > 0;
+    if (dns.pending > 0) return servers_apply(&settings);
     if (dns.channel) ares_destroy(dns.channel);
     dns.channel = NULL;
-    dns_settings_read(&settings);
     channel_options(&settings, &options, &mask);
-    if (ares_init_options(&dns.channel, &options, mask) != ARES_SUCCESS) {
-        dns.channel = NULL;
-        return RC_FULL;
-    }
-    const char *servers = dns.servers_given ? dns.servers : settings.servers;
-    if (servers[0] && ares_set_servers_ports_csv(dns.channel, servers) != ARES_SUCCESS) {
-        log_warn("dns", "name servers \"%s\" cannot be used", servers);
-        return RC_INVALID;
-    }
-    return RC_OK;
+    if (ares_init_options(&dns.channel, &options, mask) == ARES_SUCCESS) return servers_apply(&settings);
+    dns.channel = NULL;
+    return RC_FULL;
 }
 
-/* Settings are changed only while nothing is asked for: changing them would fail what is. */
 static int channel_ready(void)
 {
     bool stale = !dns.channel || dns.renew || (!dns.servers_given && dns_settings_changed());
-    if (!stale || dns.pending > 0) return RC_OK;
-    dns.renew = false;
-    return channel_renew();
+    return stale ? channel_renew() : RC_OK;
 }
 
 int dns_servers_set(const char *servers_csv)
@@ -356,7 +361,6 @@ static void take_good(struct entry *entry, const struct dns_answer *answer, uint
                 memcmp(entry->answer.addresses, answer->addresses, answer->count * sizeof answer->addresses[0]) == 0;
     entry->answer = *answer;
     entry->status = RC_OK;
-    entry->stale = false;
     entry->until_us = clock_monotonic_us() + ttl_us;
     if (!same) dns_memory_changed(memory_write);
 }
@@ -374,14 +378,13 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
     metric_observe_us(&lookup_seconds, clock_monotonic_us() - entry->asked_us);
     if (answer.count > 0) {
         take_good(entry, &answer, ttl_us);
-    } else if (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA || status == ARES_EBADNAME) {
+    } else if (status == ARES_SUCCESS || status == ARES_ENOTFOUND || status == ARES_ENODATA ||
+               status == ARES_EBADNAME) {
         entry->status = RC_NOT_FOUND;
-        entry->stale = false;
         entry->until_us = clock_monotonic_us() + negative_us;
     } else {
         metric_add(&failures, 1);
         entry->status = RC_UNREACHABLE;
-        entry->stale = entry->answer.count > 0;
         entry->until_us = clock_monotonic_us() + negative_us;
         log_debug("dns", "%s: %s", entry->name, ares_strerror(status));
     }
@@ -470,7 +473,8 @@ int dns_reserve(const char *last_good_path)
     if (rc == RC_OK) rc = dns_files_reserve();
     if (rc == RC_OK) rc = dns_memory_reserve(last_good_path);
     if (rc != RC_OK) return rc;
-    if (ares_library_init_mem(ARES_LIB_INIT_ALL, region_take, region_give, region_resize) != ARES_SUCCESS) return RC_FULL;
+    if (ares_library_init_mem(ARES_LIB_INIT_ALL, region_take, region_give, region_resize) != ARES_SUCCESS)
+        return RC_FULL;
     metric_register(&lookups);
     metric_register(&failures);
     metric_register(&stale_used);
@@ -517,7 +521,8 @@ int dns_resolve(struct span name, uint64_t deadline_us, struct dns_address addre
     char text[DNS_NAME_MAX];
     *stale = false;
     *count = 0;
-    if (name.size > 2 && name.data[0] == '[' && name.data[name.size - 1] == ']') name = span_of(name.data + 1, name.size - 2);
+    if (name.size > 2 && name.data[0] == '[' && name.data[name.size - 1] == ']')
+        name = span_of(name.data + 1, name.size - 2);
     if (name.size > 1 && name.data[name.size - 1] == '.') name.size--;
     if (!name_copy(name, text)) return RC_INVALID;
     if (known(name, &answer)) {

@@ -64,7 +64,8 @@ static void read_again(struct watched_file *file)
 static struct span word_cut(struct span *line)
 {
     size_t start = 0;
-    while (start < line->size && (line->data[start] == ' ' || line->data[start] == '\t' || line->data[start] == '\r')) start++;
+    while (start < line->size && (line->data[start] == ' ' || line->data[start] == '\t' || line->data[start] == '\r'))
+        start++;
     size_t end = start;
     while (end < line->size && line->data[end] != ' ' && line->data[end] != '\t' && line->data[end] != '\r') end++;
     struct span word = span_of(line->data + start, end - start);
@@ -124,7 +125,8 @@ void dns_settings_read(struct dns_settings *s)
     while (text.size > 0) {
         struct span line = line_cut(&text);
         struct span key = word_cut(&line);
-        if (span_equal(key, SPAN("search")) || span_equal(key, SPAN("domain"))) s->domain_count = 0; /* the last one counts */
+        if (span_equal(key, SPAN("search")) || span_equal(key, SPAN("domain")))
+            s->domain_count = 0; /* the last one counts */
         for (struct span word = word_cut(&line); word.size > 0; word = word_cut(&line)) {
             if (span_equal(key, SPAN("nameserver"))) server_add(&servers, word);
             if (span_equal(key, SPAN("search")) || span_equal(key, SPAN("domain"))) domain_add(s, word);

@@ -24,7 +24,8 @@ struct dns_answer {
 };
 
 bool dns_raw_parse(struct span text, struct dns_raw *raw);
-void dns_answer_add(struct dns_answer *answer, const struct dns_raw *raw); /* no doubles; what is too many is left out */
+void dns_answer_add(struct dns_answer *answer,
+                    const struct dns_raw *raw); /* no doubles; what is too many is left out */
 
 /* dns_files.c */
 struct dns_settings {

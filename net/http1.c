@@ -111,7 +111,8 @@ static int find_head(struct span bytes, size_t seen, size_t limit, struct http_h
     if (rc == RC_OK && head->size <= limit) return RC_OK;
     if (rc == RC_AGAIN && bytes.size < limit) return RC_AGAIN;
     head->size = 0;
-    if (memchr(bytes.data, '\r', bytes.size < limit ? bytes.size : limit)) return refuse(head, 431, "the head is too long");
+    if (memchr(bytes.data, '\r', bytes.size < limit ? bytes.size : limit))
+        return refuse(head, 431, "the head is too long");
     return refuse(head, 414, "the request line is too long");
 }
 
@@ -122,7 +123,7 @@ static int explain(struct span bytes, struct http_head *head)
     unsigned lines = 0;
     bool blank_before_colon = false;
     struct span rest = span_of(bytes.data, head->size);
-    struct span first = {0};
+    struct span first = SPAN("");
     while (rest.size > 0) {
         struct span line;
         rest = span_cut(rest, '\n', &line);
@@ -140,7 +141,8 @@ static int explain(struct span bytes, struct http_head *head)
     size_t version = first.size;
     while (version > 0 && first.data[version - 1] != ' ') version--;
     struct span last = span_of(first.data + version, first.size - version);
-    if (span_starts_with(last, SPAN("HTTP/")) && !span_equal(last, SPAN("HTTP/1.1")) && !span_equal(last, SPAN("HTTP/1.0")))
+    if (span_starts_with(last, SPAN("HTTP/")) && !span_equal(last, SPAN("HTTP/1.1")) &&
+        !span_equal(last, SPAN("HTTP/1.0")))
         return refuse(head, 505, "only HTTP/1.0 and HTTP/1.1 are spoken here");
     if (blank_before_colon) return refuse(head, 400, "a blank before the colon of a field");
     return refuse(head, 400, "a malformed request line or field");
@@ -185,8 +187,7 @@ static void note_field(struct framing *f, const struct http_field *field)
         f->encodings++;
         f->encoding = field->value;
         break;
-    default:
-        break;
+    default: break;
     }
 }
 
@@ -264,7 +265,8 @@ static int decide_target(struct http_head *head, const struct framing *f)
     size_t path = 0;
     while (path < target.size && target.data[path] != '?' && target.data[path] != '#') path++;
     head->path = path > 0 ? span_of(target.data, path) : SPAN("/");
-    if (path < target.size && target.data[path] == '?') head->query = span_of(target.data + path + 1, target.size - path - 1);
+    if (path < target.size && target.data[path] == '?')
+        head->query = span_of(target.data + path + 1, target.size - path - 1);
     if (path < target.size && target.data[path] == '#') return refuse(head, 400, "a fragment in the target");
     if (head->query.size > 0 && memchr(head->query.data, '#', head->query.size))
         return refuse(head, 400, "a fragment in the target");

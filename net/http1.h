@@ -29,7 +29,7 @@ struct http_head {
     size_t size;                             /* bytes up to and with the blank line */
     enum http_body body;
     uint64_t content_length;
-    bool keep_alive;                         /* by version and Connection */
+    bool keep_alive; /* by version and Connection */
     bool expect_continue;
     unsigned refusal;
     const char *reason; /* static text */
@@ -53,7 +53,7 @@ bool http_is_hop_by_hop(const struct http_head *head, struct span name);
 
 /* Incremental decoder of a chunked body. */
 struct http_chunked {
-    uint64_t left;      /* of the current chunk */
+    uint64_t left; /* of the current chunk */
     unsigned state;
     unsigned line_size; /* of a size or trailer line so far, bounded */
 };

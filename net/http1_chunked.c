@@ -71,26 +71,18 @@ static unsigned framing_step(struct http_chunked *c, char b)
 {
     switch (c->state) {
     case CHUNKED_SIZE_FIRST:
-    case CHUNKED_SIZE:
-        return size_step(c, b);
+    case CHUNKED_SIZE: return size_step(c, b);
     case CHUNKED_EXTENSION:
         if (b == '\r') return CHUNKED_SIZE_LF;
         return is_line_text(b) && ++c->line_size <= EXTENSION_MAX ? CHUNKED_EXTENSION : CHUNKED_BROKEN;
-    case CHUNKED_SIZE_LF:
-        return b == '\n' ? after_size_line(c) : CHUNKED_BROKEN;
-    case CHUNKED_DATA_CR:
-        return b == '\r' ? CHUNKED_DATA_LF : CHUNKED_BROKEN;
-    case CHUNKED_DATA_LF:
-        return b == '\n' ? CHUNKED_SIZE_FIRST : CHUNKED_BROKEN;
+    case CHUNKED_SIZE_LF: return b == '\n' ? after_size_line(c) : CHUNKED_BROKEN;
+    case CHUNKED_DATA_CR: return b == '\r' ? CHUNKED_DATA_LF : CHUNKED_BROKEN;
+    case CHUNKED_DATA_LF: return b == '\n' ? CHUNKED_SIZE_FIRST : CHUNKED_BROKEN;
     case CHUNKED_TRAILER_FIRST:
-    case CHUNKED_TRAILER:
-        return trailer_step(c, b);
-    case CHUNKED_TRAILER_LF:
-        return b == '\n' ? CHUNKED_TRAILER_FIRST : CHUNKED_BROKEN;
-    case CHUNKED_END_LF:
-        return b == '\n' ? CHUNKED_DONE : CHUNKED_BROKEN;
-    default:
-        return CHUNKED_BROKEN;
+    case CHUNKED_TRAILER: return trailer_step(c, b);
+    case CHUNKED_TRAILER_LF: return b == '\n' ? CHUNKED_TRAILER_FIRST : CHUNKED_BROKEN;
+    case CHUNKED_END_LF: return b == '\n' ? CHUNKED_DONE : CHUNKED_BROKEN;
+    default: return CHUNKED_BROKEN;
     }
 }
 

@@ -30,7 +30,9 @@ static struct date date_from_seconds(uint64_t seconds)
     unsigned rest = (unsigned)(seconds % 86400);
     struct date d = {.day = day_of_year - (153 * shifted + 2) / 5 + 1,
                      .month = shifted < 10 ? shifted + 3 : shifted - 9,
-                     .hour = rest / 3600, .minute = rest / 60 % 60, .second = rest % 60};
+                     .hour = rest / 3600,
+                     .minute = rest / 60 % 60,
+                     .second = rest % 60};
     d.year = year_of_era + era * 400 + (d.month <= 2);
     return d;
 }

@@ -40,9 +40,11 @@ static int reserve_memory(struct server_state *s)
     int rc = take_term(s, 0, "connections", limits->connections, pool_stride(sizeof(struct connection)), 0,
                        "limits.connections", &connections);
     if (rc == RC_OK)
-        rc = take_term(s, 1, "requests", slots_of(limits), pool_stride(sizeof(struct slot)), 0, "limits.requests", &slots);
+        rc = take_term(s, 1, "requests", slots_of(limits), pool_stride(sizeof(struct slot)), 0, "limits.requests",
+                       &slots);
     if (rc == RC_OK)
-        rc = take_term(s, 2, "request arenas", slots_of(limits), limits->arena_reserve, ceiling, "limits.memory", &arenas);
+        rc = take_term(s, 2, "request arenas", slots_of(limits), limits->arena_reserve, ceiling, "limits.memory",
+                       &arenas);
     if (rc == RC_OK)
         rc = take_term(s, 3, "addresses", places, sizeof(struct address_count), 0, "limits.connections", &addresses);
     if (rc == RC_OK)
@@ -111,24 +113,22 @@ unsigned server_busy(const struct server *server)
 static void stop_one(struct connection *c)
 {
     switch (c->state) {
-    case CONNECTION_HANDSHAKE:
-        fiber_cancel(c->slot->fiber);
-        break;
+    case CONNECTION_HANDSHAKE: fiber_cancel(c->slot->fiber); break;
     case CONNECTION_WORKING: /* its fiber lets go of it */
         server_hang_up(c, true);
         fiber_cancel(c->slot->fiber);
         break;
-    case CONNECTION_DETACHED:
-        server_detached_gone(c);
+    case CONNECTION_DETACHED: server_detached_gone(c); break;
+    case CONNECTION_PIPELINED:
+        server_slot_put(c->slot);
+        server_connection_close(c, true);
         break;
     case CONNECTION_HEAD:
         server_reader_end(c->slot);
         server_slot_put(c->slot);
         server_connection_close(c, true);
         break;
-    default:
-        server_connection_close(c, false);
-        break;
+    default: server_connection_close(c, false); break;
     }
 }
 

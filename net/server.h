@@ -34,34 +34,34 @@ enum {
 
 struct exchange {
     struct connection *connection;
-    struct http_head head;  /* spans into the scratch, or the arena after exchange_keep */
-    struct arena *arena;    /* this request's, emptied when it ends */
-    uint64_t started_us;    /* monotonic: when its last head byte was read */
-    struct span body;       /* what exchange_body has returned; moves with exchange_keep, as head's spans do */
-    struct span early;      /* server's own: bytes that came with the head and have not been taken */
+    struct http_head head; /* spans into the scratch, or the arena after exchange_keep */
+    struct arena *arena;   /* this request's, emptied when it ends */
+    uint64_t started_us;   /* monotonic: when its last head byte was read */
+    struct span body;      /* what exchange_body has returned; moves with exchange_keep, as head's spans do */
+    struct span early;     /* server's own: bytes that came with the head and have not been taken */
     bool kept, reply_started, close_after; /* close_after: no further request on this connection */
-    struct http_chunked chunked; /* server's own: decoding of a chunked request body */
-    uint64_t body_left;          /* server's own */
-    bool body_done;              /* the whole request body has been taken */
+    struct http_chunked chunked;           /* server's own: decoding of a chunked request body */
+    uint64_t body_left;                    /* server's own */
+    bool body_done;                        /* the whole request body has been taken */
 };
 
 struct server_limits {
     unsigned connections, connections_per_address, exchanges, head_readers; /* head_readers: requests whose head came in
                                                    pieces; when all are taken the slowest head is closed */
     unsigned tls_connections;
-    size_t header;            /* bytes of a head */
-    size_t arena_reserve;     /* address space of one request arena */
+    size_t header;        /* bytes of a head */
+    size_t arena_reserve; /* address space of one request arena */
     uint64_t header_us, body_us, idle_us;
 };
 
 struct server {
-    const char *name;        /* "api", "admin": in logs, plan terms and metrics */
+    const char *name;                  /* "api", "admin": in logs, plan terms and metrics */
     void (*serve)(struct exchange *x); /* on a fiber; replies, or detaches */
     /* A refusal before there is a request (bad head, timeouts, overload): write the whole reply into `out`. */
     void (*refuse)(const struct http_head *head, unsigned status, const char *reason, struct text *out);
     struct server_limits limits;
-    struct arena_budget *budget;  /* of all request arenas */
-    struct server_state *state;   /* server's own */
+    struct arena_budget *budget; /* of all request arenas */
+    struct server_state *state;  /* server's own */
 };
 
 /* Boot: takes the memory of the plan. */
@@ -97,7 +97,7 @@ int exchange_send_try(struct exchange *x, const void *data, size_t size, size_t 
 void exchange_abort(struct exchange *x);
 bool exchange_keep_alive(const struct exchange *x); /* whether the reply may say so */
 /* The fiber is cancelled (fiber_cancelled) when the client goes away; */
-void exchange_ignore_hangup(struct exchange *x);    /* … unless the handler does not care */
+void exchange_ignore_hangup(struct exchange *x); /* … unless the handler does not care */
 
 /* The client's address as text without port ("::1", "192.168.1.7"), and whether it is loopback. */
 struct span exchange_address(const struct exchange *x);
@@ -112,6 +112,11 @@ struct connection_owner {
     void (*gone)(struct connection *c);     /* the client went away, or the send deadline (limits.body_us without
                                                progress) passed; the connection is invalid after this call returns */
 };
+
+/* Bytes that already came behind this request: a detached reply that outlives the exchange's arena must copy them to
+ * where they stay until connection_finish, and hand them over with connection_pipelined; else the connection closes. */
+struct span exchange_pipelined(const struct exchange *x);
+void connection_pipelined(struct connection *c, struct span rest);
 
 /* Ends the exchange (arena and fiber slot are free when the handler returns) and leaves the connection to `owner`.
  * The request body must have been taken whole. */

@@ -43,15 +43,18 @@ static void refused(struct server_state *s, enum server_count why, const char *t
     log_warn("net", "%s: connections are refused: %s (larder_server_refused_total counts them)", s->server->name, text);
 }
 
-/* Whether another connection has a place; makes one by closing the one that has been idle for longest. */
-static bool make_room(struct server_state *s)
+/* Whether another connection has, or can be given, a place. */
+static bool has_room(const struct server_state *s)
 {
-    if (s->connections.used < s->server->limits.connections) return true;
-    struct connection *oldest = s->lists[LIST_IDLE].first;
-    if (!oldest) return false;
+    return s->connections.used < s->server->limits.connections || s->lists[LIST_IDLE].first;
+}
+
+/* The one that has been idle for longest makes room. */
+static void make_room(struct server_state *s)
+{
+    if (s->connections.used < s->server->limits.connections) return;
     server_count(s, COUNT_EVICTED_IDLE);
-    server_connection_close(oldest, false);
-    return true;
+    server_connection_close(s->lists[LIST_IDLE].first, false);
 }
 
 static struct in6_addr address_of(const struct sockaddr_storage *peer)
@@ -81,12 +84,13 @@ static bool admitted(struct server_state *s, const struct in6_addr *address, boo
 static void take(struct listener *listener, int fd, const struct in6_addr *address)
 {
     struct server_state *s = listener->server;
-    struct connection *c = NULL;
-    if (admitted(s, address, listener->tls != NULL)) c = server_connection_open(s, fd, address);
-    if (!c) {
+    struct connection *c;
+    if (!admitted(s, address, listener->tls != NULL)) {
         close(fd);
         return;
     }
+    make_room(s);
+    c = server_connection_open(s, fd, address);
     server_count(s, COUNT_ACCEPTED);
     if (listener->tls) {
         c->tls = true;
@@ -114,7 +118,7 @@ static void listener_ready(struct loop_source *source, unsigned events)
     struct listener *listener = (struct listener *)(void *)source;
     struct server_state *s = listener->server;
     for (unsigned n = 0; n < ACCEPT_BATCH && !s->paused; n++) {
-        if (!make_room(s)) {
+        if (!has_room(s)) {
             refused(s, COUNT_REFUSED_FULL, "limits.connections is reached and none is idle; they wait in the backlog");
             pause_accepting(s);
             return;
@@ -139,7 +143,8 @@ static int parse_address(struct span text, struct sockaddr_storage *address, soc
     size_t colon = text.size;
     while (colon > 0 && text.data[colon - 1] != ':') colon--;
     uint64_t port;
-    if (colon < 2 || span_to_u64(span_of(text.data + colon, text.size - colon), 65535, &port) != RC_OK) return RC_INVALID;
+    if (colon < 2 || span_to_u64(span_of(text.data + colon, text.size - colon), 65535, &port) != RC_OK)
+        return RC_INVALID;
     struct span host = span_of(text.data, colon - 1);
     bool v6 = host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']';
     if (v6) host = span_of(host.data + 1, host.size - 2);
@@ -150,8 +155,10 @@ static int parse_address(struct span text, struct sockaddr_storage *address, soc
     memset(address, 0, sizeof *address);
     struct sockaddr_in *in = (struct sockaddr_in *)(void *)address;
     struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)address;
-    if (v6) in6->sin6_port = htons((uint16_t)port);
-    else in->sin_port = htons((uint16_t)port);
+    if (v6)
+        in6->sin6_port = htons((uint16_t)port);
+    else
+        in->sin_port = htons((uint16_t)port);
     address->ss_family = v6 ? AF_INET6 : AF_INET;
     *size = v6 ? sizeof *in6 : sizeof *in;
     void *bytes = v6 ? (void *)&in6->sin6_addr : (void *)&in->sin_addr;

@@ -13,8 +13,10 @@
 uint64_t server_address_key(const struct in6_addr *address)
 {
     uint64_t key = 0;
-    if (IN6_IS_ADDR_V4MAPPED(address)) memcpy((unsigned char *)&key + 2, address->s6_addr + 10, 6); /* ffff + IPv4 */
-    else memcpy(&key, address->s6_addr, 8);
+    if (IN6_IS_ADDR_V4MAPPED(address))
+        memcpy((unsigned char *)&key + 2, address->s6_addr + 10, 6); /* ffff + IPv4 */
+    else
+        memcpy(&key, address->s6_addr, 8);
     return key;
 }
 

@@ -71,7 +71,7 @@ void server_list_put(struct connection *c, enum connection_list list)
 struct connection *server_connection_open(struct server_state *s, int fd, const struct in6_addr *address)
 {
     struct connection *c = pool_take(&s->connections);
-    if (!c) return NULL;
+    CHECK(c);
     memset(c, 0, offsetof(struct connection, attachment));
     c->server = s;
     stream_init(&c->stream, fd);
@@ -213,6 +213,15 @@ static void working_ready(struct connection *c, unsigned events)
     (void)server_want(c, c->stream.source.source.events & ~unwanted);
 }
 
+/* Its next request is about to start from the sweep: bytes can wait, a client that went away is noted. */
+static void pipelined_ready(struct connection *c, unsigned events)
+{
+    if (events & LOOP_HANGUP)
+        server_gone(c);
+    else
+        (void)server_want(c, c->stream.source.source.events & ~events);
+}
+
 /* ---- events */
 
 void server_connection_ready(struct loop_source *source, unsigned events)
@@ -224,6 +233,7 @@ void server_connection_ready(struct loop_source *source, unsigned events)
     case CONNECTION_WORKING: working_ready(c, events); break;
     case CONNECTION_DETACHED: server_detached_ready(c, events); break;
     case CONNECTION_LINGER: drain_ready(c); break;
+    case CONNECTION_PIPELINED: pipelined_ready(c, events); break;
     default: check_failed("an event for a connection without a reader", __FILE__, __LINE__);
     }
 }
@@ -234,6 +244,10 @@ static void resume(struct connection *c)
 {
     if (c->state == CONNECTION_DETACHED) {
         server_detached_gone(c);
+        return;
+    }
+    if (c->state == CONNECTION_PIPELINED) {
+        server_pipelined_run(c);
         return;
     }
     server_list_put(c, LIST_IDLE);

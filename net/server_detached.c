@@ -10,7 +10,8 @@ struct connection *exchange_detach(struct exchange *x, const struct connection_o
     struct connection *c = x->connection;
     CHECK(c && c->state == CONNECTION_WORKING);
     CHECK(x->body_done);
-    c->keep = exchange_keep_alive(x) && x->early.size == 0; /* there is no place for pipelined bytes */
+    c->keep = exchange_keep_alive(x) && x->early.size == 0; /* until somebody keeps the pipelined bytes */
+    c->rest = (struct span){0};
     c->owner = owner;
     c->state = CONNECTION_DETACHED;
     c->slot = NULL;
@@ -19,9 +20,23 @@ struct connection *exchange_detach(struct exchange *x, const struct connection_o
     (void)exchange_address(x); /* while it can be asked */
     x->connection = NULL;
     c->server->detached_working++;
-    if (c->gone) server_list_put(c, LIST_RESUME); /* its owner is told from the loop, not from in here */
-    else (void)server_want(c, c->stream.source.source.events | LOOP_PEER_CLOSED);
+    if (c->gone)
+        server_list_put(c, LIST_RESUME); /* its owner is told from the loop, not from in here */
+    else
+        (void)server_want(c, c->stream.source.source.events | LOOP_PEER_CLOSED);
     return c;
+}
+
+struct span exchange_pipelined(const struct exchange *x)
+{
+    return exchange_keep_alive(x) ? x->early : (struct span){0};
+}
+
+void connection_pipelined(struct connection *c, struct span rest)
+{
+    CHECK(c->state == CONNECTION_DETACHED && rest.size <= SERVER_SCRATCH_SIZE);
+    c->rest = rest;
+    c->keep = true;
 }
 
 void *connection_attachment(struct connection *c)
@@ -89,8 +104,11 @@ void connection_finish(struct connection *c)
     CHECK(c->state == CONNECTION_DETACHED);
     bool keep = connection_keep_alive(c);
     c->owner = NULL;
-    if (keep) server_idle(c);
-    else server_connection_close(c, false);
+    if (keep && c->rest.size > 0)
+        keep = server_pipelined_keep(c, c->rest) == RC_OK;
+    else if (keep)
+        server_idle(c);
+    if (!keep) server_connection_close(c, false);
 }
 
 void connection_abort(struct connection *c)

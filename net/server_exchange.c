@@ -304,7 +304,8 @@ struct span exchange_address(const struct exchange *x)
     if (slot->address[0] == '\0' && x->connection) {
         const struct in6_addr *a = &x->connection->address;
         bool v4 = IN6_IS_ADDR_V4MAPPED(a);
-        (void)inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a->s6_addr + 12 : a->s6_addr, slot->address, sizeof slot->address);
+        (void)inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? a->s6_addr + 12 : a->s6_addr, slot->address,
+                        sizeof slot->address);
     }
     return span_text(slot->address);
 }

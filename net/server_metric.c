@@ -11,11 +11,11 @@ enum { NAMED = 2 };
 static const char *const server_names[NAMED] = {"api", "admin"};
 static struct server_metrics named[NAMED], nameless;
 
-#define SERIES_OF(server, index, kind_, name_, more, help_)                                                            \
-    {                                                                                                                  \
-        .name = "larder_server_" name_, .labels = "server=\"" server "\"" more, .help = help_, .kind = kind_           \
+#define SERIES_OF(server, index, kind_, name_, more, help_)                                                  \
+    {                                                                                                        \
+        .name = "larder_server_" name_, .labels = "server=\"" server "\"" more, .help = help_, .kind = kind_ \
     }
-#define SERIES(index, kind_, name_, more, help_)                                                                       \
+#define SERIES(index, kind_, name_, more, help_) \
     [index] = {SERIES_OF("api", index, kind_, name_, more, help_), SERIES_OF("admin", index, kind_, name_, more, help_)}
 #define GAUGE(index, name_, help_) SERIES(index, METRIC_GAUGE, name_, "", help_)
 #define COUNTER(index, name_, more, help_) SERIES(index, METRIC_COUNTER, name_ "_total", more, help_)

@@ -29,11 +29,11 @@ enum {
     SERVERS_MAX = 4,
     SERVER_SCRATCH_SIZE = 65536, /* one read, of all servers in turn */
     SERVER_STACK_SIZE = 65536,
-    SERVER_ARENA_KEEP = 16384,   /* stays with a request slot when it is put back */
-    SERVER_SPARE_SLOTS = 8,      /* handshakes that were cancelled and have not noticed yet */
-    SERVER_PIPELINE_TURNS = 16,  /* requests of one client before the others get a turn */
+    SERVER_ARENA_KEEP = 16384,  /* stays with a request slot when it is put back */
+    SERVER_SPARE_SLOTS = 8,     /* handshakes that were cancelled and have not noticed yet */
+    SERVER_PIPELINE_TURNS = 16, /* requests of one client before the others get a turn */
     SERVER_LINGER_BYTES = 65536,
-    SERVER_HEAD_PIECE = 4096,    /* first buffer of a head that comes in pieces */
+    SERVER_HEAD_PIECE = 4096, /* first buffer of a head that comes in pieces */
 };
 
 #define SERVER_LINGER_US UINT64_C(1000000)
@@ -44,6 +44,7 @@ enum connection_state {
     CONNECTION_HEAD,      /* a head comes in pieces */
     CONNECTION_WORKING,   /* an exchange is at it */
     CONNECTION_DETACHED,  /* a connection_owner is at it */
+    CONNECTION_PIPELINED, /* its next request came early: it starts from the loop */
     CONNECTION_ENDING,    /* its owner is being told that it is gone */
     CONNECTION_LINGER,    /* refused: what still comes is thrown away so that the client can read why */
 };
@@ -58,6 +59,7 @@ struct connection {
     struct connection *before, *after;
     struct slot *slot;                    /* HANDSHAKE, HEAD, WORKING */
     const struct connection_owner *owner; /* DETACHED */
+    struct span rest;                     /* DETACHED: pipelined bytes, where the owner keeps them */
     struct fiber *waiter;                 /* parked in server_wait */
     uint64_t since_us;                    /* of its place on the list */
     struct in6_addr address;              /* IPv4 mapped */
@@ -74,7 +76,7 @@ static_assert(sizeof(struct connection) <= 512, "what an idle connection costs")
 
 /* A request under way, or a head being read. */
 struct slot {
-    struct exchange x; /* first */
+    struct exchange x;           /* first */
     struct server_state *server; /* NULL before its first use */
     struct arena arena;
     struct fiber *fiber;
@@ -133,6 +135,7 @@ struct server_state {
 };
 
 /* ---- server_connection.c */
+/* The caller has seen that there is room. */
 struct connection *server_connection_open(struct server_state *s, int fd, const struct in6_addr *address);
 void server_connection_close(struct connection *c, bool reset);
 /* Moves it to the end of `list`; the place counts from now. */
@@ -160,6 +163,9 @@ void server_refuse(struct connection *c, const struct http_head *head, unsigned 
 struct slot *server_slot_take(struct server_state *s, struct connection *c);
 void server_slot_put(struct slot *slot);
 void server_reader_begin(struct slot *slot);
+/* Takes pipelined bytes into a slot of their own and parses them from the loop. RC_FULL: there is none. */
+int server_pipelined_keep(struct connection *c, struct span rest);
+void server_pipelined_run(struct connection *c);
 void server_reader_end(struct slot *slot);
 void server_handshake(struct connection *c, struct tls_server *tls);
 

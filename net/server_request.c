@@ -176,9 +176,12 @@ static bool next_request(struct slot *slot)
     if (goes_on && rest.size > 0) return pipelined(slot, rest);
     bool clean = whole && rest.size == 0;
     server_slot_put(slot);
-    if (goes_on) server_idle(c);
-    else if (clean) server_connection_close(c, false);
-    else server_linger(c);
+    if (goes_on)
+        server_idle(c);
+    else if (clean)
+        server_connection_close(c, false);
+    else
+        server_linger(c);
     return false;
 }
 
@@ -296,8 +299,10 @@ static int reader_grow(struct slot *slot)
 static void reader_done(struct slot *slot, int rc)
 {
     server_reader_end(slot);
-    if (rc == RC_OK) start(slot, span_of(slot->buffer, slot->buffer_size), true);
-    else refuse_and_put(slot);
+    if (rc == RC_OK)
+        start(slot, span_of(slot->buffer, slot->buffer_size), true);
+    else
+        refuse_and_put(slot);
 }
 
 void server_read_head(struct connection *c)
@@ -326,6 +331,36 @@ void server_read_head(struct connection *c)
             return;
         }
     } while (c->stream.tls); /* decrypted bytes make no event */
+}
+
+/* ---- pipelined bytes of a reply that went on without its exchange */
+
+int server_pipelined_keep(struct connection *c, struct span rest)
+{
+    struct slot *slot = server_slot_take(c->server, c);
+    if (!slot) return RC_FULL;
+    char *bytes = arena_take(&slot->arena, rest.size, 16);
+    if (!bytes) {
+        server_slot_put(slot);
+        return RC_FULL;
+    }
+    memcpy(bytes, rest.data, rest.size);
+    slot->raw = span_of(bytes, rest.size);
+    c->state = CONNECTION_PIPELINED;
+    server_list_put(c, LIST_RESUME);
+    return RC_OK;
+}
+
+void server_pipelined_run(struct connection *c)
+{
+    struct slot *slot = c->slot;
+    int rc = http_parse_request(slot->raw, 0, head_limit(slot), &slot->x.head);
+    if (rc == RC_OK)
+        start(slot, slot->raw, true);
+    else if (rc == RC_AGAIN)
+        server_reader_begin(slot);
+    else
+        refuse_and_put(slot);
 }
 
 /* ---- TLS: a handshake counts as a head that comes in pieces */

@@ -62,8 +62,10 @@ static int take_line(struct sse_reader *r)
     struct span name, value = span_cut(line, ':', &name);
     if (value.size > 0 && value.data[0] == ' ') value = span_of(value.data + 1, value.size - 1);
     if (value.size == 0) value = span_of(line.data, 0);
-    if (span_equal(name, SPAN("data"))) add_data(r, value);
-    else if (span_equal(name, SPAN("event"))) set_mark(r, &r->event, &r->id, value);
+    if (span_equal(name, SPAN("data")))
+        add_data(r, value);
+    else if (span_equal(name, SPAN("event")))
+        set_mark(r, &r->event, &r->id, value);
     else if (span_equal(name, SPAN("id")) && !memchr(value.data, '\0', value.size))
         set_mark(r, &r->id, &r->event, value);
     r->size = r->line_start;

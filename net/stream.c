@@ -51,7 +51,8 @@ int stream_send_pair(struct stream *s, struct span first, struct span second, si
         struct span one = first.size > 0 ? first : second;
         return stream_send(s, one.data, one.size, done);
     }
-    struct iovec pieces[2] = {{(void *)(uintptr_t)first.data, first.size}, {(void *)(uintptr_t)second.data, second.size}};
+    struct iovec pieces[2] = {{(void *)(uintptr_t)first.data, first.size},
+                              {(void *)(uintptr_t)second.data, second.size}};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = 2};
     *done = 0;
     ssize_t sent = sendmsg(s->source.source.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);

@@ -12,6 +12,7 @@
 #include "net/tls_private.h"
 #include "platform/check.h"
 #include "platform/clock.h"
+#include "platform/crypto.h"
 #include "platform/heap.h"
 #include "platform/metric.h"
 #include "platform/offload.h"
@@ -63,7 +64,7 @@ size_t tls_heap_size(const struct tls_limits *limits)
 {
     size_t sessions = (size_t)limits->sessions_client * TLS_CLIENT_BYTES +
                       (size_t)limits->sessions_server * TLS_SERVER_BYTES;
-    return TLS_FIXED_BYTES + sessions + sessions / TLS_HEAP_SLACK;
+    return CRYPTO_REGION_SIZE + TLS_FIXED_BYTES + sessions + sessions / TLS_HEAP_SLACK;
 }
 
 static int pool_reserve(struct pool *pool, const char *name, unsigned count, const char *lower)
@@ -79,11 +80,12 @@ static int pool_reserve(struct pool *pool, const char *name, unsigned count, con
 int tls_reserve(const struct tls_limits *limits)
 {
     int rc = pool_reserve(&client_pool, "tls client sessions", limits->sessions_client, "limits.flights");
-    if (rc == RC_OK) rc = pool_reserve(&server_pool, "tls server sessions", limits->sessions_server, "limits.tls_connections");
+    if (rc == RC_OK)
+        rc = pool_reserve(&server_pool, "tls server sessions", limits->sessions_server, "limits.tls_connections");
     if (rc == RC_OK && heap_usage(HEAP_MBEDTLS).capacity == 0)
         rc = heap_reserve(HEAP_MBEDTLS, tls_heap_size(limits), "limits.tls_connections");
     if (rc == RC_OK) rc = tls_resume_reserve(limits->resumptions);
-    if (rc == RC_OK) rc = tls_trust_start();
+    if (rc == RC_OK) rc = tls_trust_reserve();
     struct metric *metrics[] = {&handshakes_full, &handshakes_resumed, &handshakes_failed, &handshake_seconds,
                                 &accepted_full,   &accepted_resumed,   &sessions_refused};
     for (size_t i = 0; i < sizeof metrics / sizeof metrics[0]; i++) metric_register(metrics[i]);
@@ -207,7 +209,7 @@ static int session_set_up(struct tls_session *t)
     mbedtls_ssl_set_verify(&t->ssl, tls_verify, t);
     error = mbedtls_ssl_set_hostname(&t->ssl, t->is_ip ? NULL : t->host);
     if (error == 0) t->offered = tls_resume_offer(t);
-    if (!t->offered) tls_trust_refresh(t->trust);
+    if (!t->offered && t->trust->store) (void)tls_store_refresh(t->trust->store);
     return error;
 }
 
@@ -288,7 +290,8 @@ static bool is_ip_literal(const char *host)
 /* The name as it is checked: lower case is the library's business, the root's dot and the brackets of an address are not. */
 static int host_set(struct tls_session *t, struct span host)
 {
-    if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']') host = span_of(host.data + 1, host.size - 2);
+    if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']')
+        host = span_of(host.data + 1, host.size - 2);
     if (host.size > 1 && host.data[host.size - 1] == '.') host.size--;
     if (host.size == 0 || host.size >= sizeof t->host || memchr(host.data, 0, host.size)) return RC_INVALID;
     memcpy(t->host, host.data, host.size);

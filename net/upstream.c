@@ -43,6 +43,9 @@ int upstream_reserve(unsigned upstreams_max, unsigned calls_max)
     return rc;
 }
 
+/* After a failed send the peer's last words are here already, or there are none. */
+static const uint64_t last_words_us = 100 * 1000;
+
 static uint64_t earlier(uint64_t a, uint64_t b)
 {
     return a < b ? a : b;
@@ -110,8 +113,10 @@ static int begin(struct upstream_call *call, uint64_t deadline_us)
     call->connection = upstream_idle_take(call->upstream);
     call->reused = call->connection != NULL;
     int rc = RC_OK;
-    if (call->reused) metric_add(&reuses, 1);
-    else rc = connect_fresh(call, deadline_us);
+    if (call->reused)
+        metric_add(&reuses, 1);
+    else
+        rc = connect_fresh(call, deadline_us);
     if (rc == RC_OK) rc = send_request(call, deadline_us);
     if (rc == RC_OK && call->cut && call->reused) rc = again_fresh(call, deadline_us);
     return rc;
@@ -135,7 +140,8 @@ int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct
     call->body_left = 0;
     int rc = upstream_slot_take(upstream, deadline_us);
     if (rc != RC_OK) {
-        upstream_say(call, "%s: all %u places for calls at a time are taken", upstream->name, upstream->options.concurrent);
+        upstream_say(call, "%s: all %u places for calls at a time are taken", upstream->name,
+                     upstream->options.concurrent);
         return rc;
     }
     upstream->users++;
@@ -153,7 +159,8 @@ int upstream_send(struct upstream_call *call, const void *data, size_t size, uin
     if (rc == RC_OK) metric_add(&bytes_out, size);
     if (rc == RC_CLOSED || rc == RC_IO) call->cut = true;
     call->sent_us = loop_now_us();
-    if (rc != RC_OK) upstream_say(call, "%s: the request's body could not be sent (%s)", call->upstream->name, rc_name(rc));
+    if (rc != RC_OK)
+        upstream_say(call, "%s: the request's body could not be sent (%s)", call->upstream->name, rc_name(rc));
     return rc == RC_IO ? RC_CLOSED : rc;
 }
 
@@ -182,10 +189,21 @@ static int head_failed(struct upstream_call *call, int rc)
     case RC_CANCELLED: upstream_say(call, "%s: cancelled", name); return rc;
     case RC_CLOSED:
     case RC_IO: upstream_say(call, "%s: closed the connection before its reply was complete", name); return RC_CLOSED;
-    case RC_TOO_LARGE: upstream_say(call, "%s: reply head is larger than %d bytes", name, UPSTREAM_HEAD_MAX); return RC_INVALID;
-    case RC_INVALID: upstream_say(call, "%s: not an HTTP reply (%s)", name, call->head.reason ? call->head.reason : "?"); return rc;
+    case RC_TOO_LARGE:
+        upstream_say(call, "%s: reply head is larger than %d bytes", name, UPSTREAM_HEAD_MAX);
+        return RC_INVALID;
+    case RC_INVALID:
+        upstream_say(call, "%s: not an HTTP reply (%s)", name, call->head.reason ? call->head.reason : "?");
+        return rc;
     default: upstream_say(call, "%s: reply lost (%s)", name, rc_name(rc)); return rc;
     }
+}
+
+static uint64_t head_until(const struct upstream_call *call)
+{
+    const struct upstream_options *o = &call->upstream->options;
+    if (call->cut) return after(loop_now_us(), last_words_us);
+    return call->first_byte_us == 0 ? after(call->sent_us, o->first_byte_us) : after(loop_now_us(), o->idle_us);
 }
 
 /* One head; call->held counts it and what came behind it. */
@@ -200,10 +218,9 @@ static int head_read(struct upstream_call *call, uint64_t deadline_us)
             seen = call->held;
         }
         size_t done = 0;
-        uint64_t until = call->first_byte_us == 0 ? after(call->sent_us, call->upstream->options.first_byte_us)
-                                                  : after(loop_now_us(), call->upstream->options.idle_us);
         int rc = receive(call, call->connection->buffer + call->held, UPSTREAM_BUFFER - call->held, &done,
-                         earlier(deadline_us, until));
+                         earlier(deadline_us, head_until(call)));
+        if (rc == RC_TIMEOUT && call->cut) rc = RC_CLOSED;
         bool dead = (rc == RC_CLOSED || rc == RC_IO) && call->first_byte_us == 0;
         if (dead && call->reused && call->whole) {
             rc = again_fresh(call, deadline_us);
@@ -256,10 +273,14 @@ static int body_fill(struct upstream_call *call, uint64_t deadline_us)
 static int body_failed(struct upstream_call *call, int rc)
 {
     const char *name = call->upstream->name;
-    if (rc == RC_TIMEOUT) upstream_say(call, "%s: the reply stopped for too long", name);
-    else if (rc == RC_CANCELLED) upstream_say(call, "%s: cancelled", name);
-    else if (rc == RC_INVALID) upstream_say(call, "%s: the reply's chunks are malformed", name);
-    else upstream_say(call, "%s: the reply was cut short", name);
+    if (rc == RC_TIMEOUT)
+        upstream_say(call, "%s: the reply stopped for too long", name);
+    else if (rc == RC_CANCELLED)
+        upstream_say(call, "%s: cancelled", name);
+    else if (rc == RC_INVALID)
+        upstream_say(call, "%s: the reply's chunks are malformed", name);
+    else
+        upstream_say(call, "%s: the reply was cut short", name);
     return rc == RC_IO ? RC_CLOSED : rc;
 }
 

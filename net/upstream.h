@@ -25,7 +25,7 @@ enum {
 };
 
 struct upstream_options {
-    struct span name;      /* provider's, for logs */
+    struct span name; /* provider's, for logs */
     struct span host;
     unsigned port;
     bool tls;
@@ -49,18 +49,18 @@ void upstream_release(struct upstream *upstream); /* pooled connections close; c
 
 struct upstream_call {
     struct upstream *upstream;
-    struct http_head head;        /* of the reply, after upstream_reply */
+    struct http_head head; /* of the reply, after upstream_reply */
     char message[UPSTREAM_MESSAGE_MAX];
     uint64_t connected_us, first_byte_us; /* monotonic, 0 until then */
     bool reused;
-    bool verified;                /* over TLS, and the peer proved who it is: its Date may set the clock */
+    bool verified; /* over TLS, and the peer proved who it is: its Date may set the clock */
     struct span method, request_head, request_body; /* module's own from here on: for the one retry */
     struct upstream_connection *connection;
     struct http_chunked chunked;
     uint64_t body_left, sent_us;
-    size_t held;                  /* bytes in the read buffer while the head is not complete */
-    struct span pending;          /* read, not decoded yet */
-    bool whole, complete, cut;    /* request held whole; body taken whole; the request could not be sent to its end */
+    size_t held;               /* bytes in the read buffer while the head is not complete */
+    struct span pending;       /* read, not decoded yet */
+    bool whole, complete, cut; /* request held whole; body taken whole; the request could not be sent to its end */
 };
 
 /* Sends a request: `head` is the whole composed head (request line to blank line), `body` what is held whole. Both must

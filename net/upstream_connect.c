@@ -201,7 +201,9 @@ static int connect_tcp(struct upstream_call *call, struct upstream_connection *c
     struct race race = {.fiber = fiber_self(), .addresses = addresses, .winner = -1};
     int rc = dns_resolve(host, deadline_us, addresses, &race.count, &stale);
     if (rc != RC_OK) {
-        const char *why = rc == RC_NOT_FOUND ? "no such name" : rc == RC_TIMEOUT ? "no answer in time" : "no name server answers";
+        const char *why = rc == RC_NOT_FOUND ? "no such name"
+                          : rc == RC_TIMEOUT ? "no answer in time"
+                                             : "no name server answers";
         upstream_say(call, "look up %.*s: %s", SPAN_ARG(host), why);
         return rc == RC_CANCELLED ? rc : RC_UNREACHABLE;
     }
@@ -213,7 +215,9 @@ static int connect_tcp(struct upstream_call *call, struct upstream_connection *c
     address_write(&addresses[shown], address);
     if (rc != RC_OK) {
         upstream_say(call, "connect to %.*s (%s): %s%s", SPAN_ARG(host), address,
-                     rc == RC_UNREACHABLE ? words(race.error) : rc == RC_TIMEOUT ? "no answer in time" : "cancelled",
+                     rc == RC_UNREACHABLE ? words(race.error)
+                     : rc == RC_TIMEOUT   ? "no answer in time"
+                                          : "cancelled",
                      stale ? "; the address is an old one, no name server answers" : "");
         return rc == RC_TIMEOUT ? RC_UNREACHABLE : rc;
     }
@@ -250,20 +254,24 @@ static int connect_proxy(struct upstream_call *call, struct upstream_connection 
     struct text request = text_on(c->buffer, UPSTREAM_BUFFER);
     bool bare6 = memchr(o->host.data, ':', o->host.size) && o->host.data[0] != '[';
     for (unsigned line = 0; line < 2; line++)
-        text_format(&request, "%s%s%.*s%s:%u%s\r\n", line == 0 ? "CONNECT " : "Host: ", bare6 ? "[" : "", SPAN_ARG(o->host),
-                    bare6 ? "]" : "", o->port, line == 0 ? " HTTP/1.1" : "");
-    if (o->proxy_authorization.size > 0) text_format(&request, "Proxy-Authorization: %.*s\r\n", SPAN_ARG(o->proxy_authorization));
+        text_format(&request, "%s%s%.*s%s:%u%s\r\n", line == 0 ? "CONNECT " : "Host: ", bare6 ? "[" : "",
+                    SPAN_ARG(o->host), bare6 ? "]" : "", o->port, line == 0 ? " HTTP/1.1" : "");
+    if (o->proxy_authorization.size > 0)
+        text_format(&request, "Proxy-Authorization: %.*s\r\n", SPAN_ARG(o->proxy_authorization));
     text_put_text(&request, "\r\n");
     int rc = stream_send_all(&c->stream, request.data, request.size, deadline_us);
     if (rc == RC_OK) rc = proxy_reply(call, c, deadline_us);
     if (rc == RC_OK && call->head.status < 300) return RC_OK;
     if (rc == RC_OK)
-        upstream_say(call, "proxy %.*s:%u refuses to connect to %.*s: status %u%s", SPAN_ARG(o->proxy_host), o->proxy_port,
-                     SPAN_ARG(o->host), call->head.status, call->head.status == 407 ? " (its credentials are missing or wrong)" : "");
+        upstream_say(call, "proxy %.*s:%u refuses to connect to %.*s: status %u%s", SPAN_ARG(o->proxy_host),
+                     o->proxy_port, SPAN_ARG(o->host), call->head.status,
+                     call->head.status == 407 ? " (its credentials are missing or wrong)" : "");
     else
         upstream_say(call, "proxy %.*s:%u: %s", SPAN_ARG(o->proxy_host), o->proxy_port,
-                     rc == RC_TIMEOUT ? "no answer in time" : rc == RC_INVALID ? "its answer is not HTTP"
-                     : rc == RC_CANCELLED ? "cancelled" : "it closed the connection");
+                     rc == RC_TIMEOUT     ? "no answer in time"
+                     : rc == RC_INVALID   ? "its answer is not HTTP"
+                     : rc == RC_CANCELLED ? "cancelled"
+                                          : "it closed the connection");
     return rc == RC_CANCELLED ? rc : RC_UNREACHABLE;
 }
 

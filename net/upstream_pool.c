@@ -67,10 +67,14 @@ int upstream_pool_reserve(unsigned upstreams_max, unsigned calls_max)
 
 static void list_remove(struct upstream_connection *c)
 {
-    if (c->older) c->older->newer = c->newer;
-    else oldest = c->newer;
-    if (c->newer) c->newer->older = c->older;
-    else newest = c->older;
+    if (c->older)
+        c->older->newer = c->newer;
+    else
+        oldest = c->newer;
+    if (c->newer)
+        c->newer->older = c->older;
+    else
+        newest = c->older;
     idle_total--;
 }
 
@@ -78,8 +82,10 @@ static void list_add(struct upstream_connection *c)
 {
     c->older = newest;
     c->newer = NULL;
-    if (newest) newest->newer = c;
-    else oldest = c;
+    if (newest)
+        newest->newer = c;
+    else
+        oldest = c;
     newest = c;
     idle_total++;
 }
@@ -147,7 +153,7 @@ struct upstream_connection *upstream_idle_take(struct upstream *u)
     return c;
 }
 
-int upstream_connection_new(struct upstream_call *call, struct upstream_connection **out)
+int upstream_connection_new(struct upstream_call *call, struct upstream_connection **connection)
 {
     if (connections.used == connections.count && oldest) idle_close(oldest);
     struct upstream_connection *c = pool_take(&connections);
@@ -159,7 +165,7 @@ int upstream_connection_new(struct upstream_call *call, struct upstream_connecti
         pool_put(&connections, c);
         return RC_FULL;
     }
-    *out = c;
+    *connection = c;
     return RC_OK;
 }
 
@@ -179,8 +185,10 @@ static void queue_drop(struct upstream *u, struct upstream_waiter *waiter)
     struct upstream_waiter *before = NULL;
     for (struct upstream_waiter *w = u->first; w; before = w, w = w->next) {
         if (w != waiter) continue;
-        if (before) before->next = w->next;
-        else u->first = w->next;
+        if (before)
+            before->next = w->next;
+        else
+            u->first = w->next;
         if (u->last == w) u->last = before;
         u->queued--;
         return;
@@ -194,15 +202,19 @@ int upstream_slot_take(struct upstream *u, uint64_t deadline_us)
         return RC_OK;
     }
     struct upstream_waiter waiter = {.fiber = fiber_self()};
-    if (u->last) u->last->next = &waiter;
-    else u->first = &waiter;
+    if (u->last)
+        u->last->next = &waiter;
+    else
+        u->first = &waiter;
     u->last = &waiter;
     u->queued++;
     int rc = RC_OK;
     while (!waiter.granted && rc == RC_OK) rc = fiber_park(deadline_us);
     if (waiter.granted && !fiber_cancelled()) return RC_OK;
-    if (waiter.granted) upstream_slot_give(u);
-    else queue_drop(u, &waiter);
+    if (waiter.granted)
+        upstream_slot_give(u);
+    else
+        queue_drop(u, &waiter);
     return rc == RC_TIMEOUT ? RC_FULL : RC_CANCELLED;
 }
 

@@ -16,8 +16,8 @@ enum {
 struct upstream_connection {
     struct stream stream; /* first: its source is found from the loop's */
     struct upstream *upstream;
-    char *buffer;         /* UPSTREAM_BUFFER bytes, while in a call */
-    size_t body_at;       /* where body bytes are read to */
+    char *buffer;                                               /* UPSTREAM_BUFFER bytes, while in a call */
+    size_t body_at;                                             /* where body bytes are read to */
     void (*ready)(struct loop_source *source, unsigned events); /* the source's own, while the connection is idle */
     uint64_t idle_since_us;
     struct upstream_connection *older, *newer; /* among all idle ones */
@@ -29,7 +29,7 @@ struct upstream {
     struct upstream_options options; /* spans into the texts below */
     char name[UPSTREAM_NAME_MAX], host[UPSTREAM_HOST_MAX], proxy_host[UPSTREAM_HOST_MAX];
     char proxy_authorization[UPSTREAM_CREDENTIAL_MAX];
-    unsigned users;   /* the configuration and the calls */
+    unsigned users; /* the configuration and the calls */
     bool released;
     unsigned active;
     struct upstream_waiter *first, *last; /* in the queue for a place under `concurrent` */
@@ -48,7 +48,7 @@ __attribute__((format(printf, 2, 3))) void upstream_say(struct upstream_call *ca
 /* upstream_pool.c */
 int upstream_pool_reserve(unsigned upstreams_max, unsigned calls_max);
 /* A connection object with a buffer, not connected; RC_FULL. */
-int upstream_connection_new(struct upstream_call *call, struct upstream_connection **c);
+int upstream_connection_new(struct upstream_call *call, struct upstream_connection **connection);
 /* The newest idle one, with a buffer, or NULL. */
 struct upstream_connection *upstream_idle_take(struct upstream *u);
 /* Back to the pool when `reusable`, else closed. */

@@ -37,7 +37,8 @@ struct decoder {
 
 static ZSTD_CCtx *compressor;
 static size_t compressor_block_max;
-static struct reader readers[COMPRESS_READERS] = {{.lock = PTHREAD_MUTEX_INITIALIZER}, {.lock = PTHREAD_MUTEX_INITIALIZER}};
+static struct reader readers[COMPRESS_READERS] = {{.lock = PTHREAD_MUTEX_INITIALIZER},
+                                                  {.lock = PTHREAD_MUTEX_INITIALIZER}};
 static struct decoder decoders[STREAMS];
 
 /* zstd chooses its tables by the size of the input, in steps; a smaller step can need the larger tables. */
@@ -86,8 +87,8 @@ static int reserve_streams(const char *name, enum compress_coding coding, struct
     int rc = plan_take(name, count, size, PLAN_LAZY, 0, NULL, &region);
     if (rc != RC_OK) return rc;
     for (unsigned i = 0; i < count; i++)
-        first[i] = (struct decoder){
-            .coding = coding, .region = (unsigned char *)region + i * size, .region_size = size};
+        first[i] =
+            (struct decoder){.coding = coding, .region = (unsigned char *)region + i * size, .region_size = size};
     return RC_OK;
 }
 
@@ -204,14 +205,16 @@ int decoder_open(enum compress_coding coding, struct decoder **decoder)
     d->used = true;
     d->ended = false;
     d->region_taken = 0;
-    if (coding == CODING_GZIP) open_gzip(d);
-    else open_zstd(d);
+    if (coding == CODING_GZIP)
+        open_gzip(d);
+    else
+        open_zstd(d);
     return RC_OK;
 }
 
 static int run_gzip(struct decoder *d, struct span *in, unsigned char *out, size_t capacity, size_t *produced)
 {
-    enum { TURN = 1 << 30 }; /* zlib counts in unsigned int */
+    enum { TURN = 1 << 30 };                             /* zlib counts in unsigned int */
     if (d->ended) CHECK(inflateReset(&d->gzip) == Z_OK); /* a further member follows */
     d->gzip.next_in = (const unsigned char *)in->data;
     d->gzip.avail_in = in->size < TURN ? (unsigned)in->size : TURN;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* platform/compress.h — zstd for what is stored; zstd and gzip streams for what an upstream sends (doors of zstd, zlib).
+/* platform/compress.h — zstd for what is stored; zstd and gzip streams of upstreams (doors of zstd, zlib).
  *
  * Owner:   fixed contexts reserved at boot: one compressor (writer thread), COMPRESS_READERS one-shot decompressors
  *          (compute pool and lane), stream decoders of both codings (flights whose upstream compresses).
@@ -25,7 +25,8 @@ int compress_block(struct span in, void *out, size_t capacity, size_t *size);
 int decompress_block(struct span in, void *out, size_t capacity, size_t *size);
 
 enum compress_coding { CODING_IDENTITY, CODING_GZIP, CODING_ZSTD, CODING_UNKNOWN };
-enum compress_coding compress_coding_of(struct span content_encoding); /* of a list: unknown, unless it has one member */
+enum compress_coding
+compress_coding_of(struct span content_encoding); /* of a list: unknown, unless it has one member */
 
 struct decoder;
 /* gzip also takes zlib "deflate" framing off. RC_UNSUPPORTED for identity and unknown. */

@@ -16,8 +16,8 @@ enum { CRYPTO_REGION_SIZE = 256 * 1024 }; /* without TLS: the PSA core, its gene
 
 struct cpu_features;
 
-/* Hands the library its region, seeds it and chooses the variant of SHA-256; after cpu_detect and once hal entropy works.
- * The region is HEAP_MBEDTLS: whoever needs more than CRYPTO_REGION_SIZE (TLS sessions) reserves it before this. */
+/* Hands the library its region, seeds it and chooses the variant of SHA-256; after cpu_detect and once hal entropy
+ * works. The region is HEAP_MBEDTLS: whoever needs more than CRYPTO_REGION_SIZE (TLS sessions) reserves it before. */
 int crypto_start(void);
 
 struct sha256 {
@@ -29,7 +29,8 @@ void sha256_finish(struct sha256 *h, unsigned char digest[SHA256_SIZE]);
 void sha256_of(const void *data, size_t size, unsigned char digest[SHA256_SIZE]);
 /* "sha-ni" (sha256_x86_64.c) or "mbedtls", which defines the result and has the instructions of ARMv8 itself. */
 const char *sha256_variant(void);
-void sha256_select(const struct cpu_features *features); /* crypto_start does; NULL: mbedTLS. Not between start and finish */
+void sha256_select(
+    const struct cpu_features *features); /* crypto_start does; NULL: mbedTLS. Not between start and finish */
 
 void hmac_sha256(const void *key, size_t key_size, const void *data, size_t size, unsigned char mac[SHA256_SIZE]);
 /* RFC 5869 without salt; RC_TOO_LARGE above 255 × 32 bytes. */

@@ -8,12 +8,12 @@
 
 #define ROTATE(x, n) (((x) << (n)) | ((x) >> (64 - (n))))
 
-#define SIP_ROUND(v0, v1, v2, v3)                                                                                      \
-    do {                                                                                                               \
-        (v0) += (v1), (v1) = ROTATE(v1, 13) ^ (v0), (v0) = ROTATE(v0, 32);                                             \
-        (v2) += (v3), (v3) = ROTATE(v3, 16) ^ (v2);                                                                    \
-        (v0) += (v3), (v3) = ROTATE(v3, 21) ^ (v0);                                                                    \
-        (v2) += (v1), (v1) = ROTATE(v1, 17) ^ (v2), (v2) = ROTATE(v2, 32);                                             \
+#define SIP_ROUND(v0, v1, v2, v3)                                          \
+    do {                                                                   \
+        (v0) += (v1), (v1) = ROTATE(v1, 13) ^ (v0), (v0) = ROTATE(v0, 32); \
+        (v2) += (v3), (v3) = ROTATE(v3, 16) ^ (v2);                        \
+        (v0) += (v3), (v3) = ROTATE(v3, 21) ^ (v0);                        \
+        (v2) += (v1), (v1) = ROTATE(v1, 17) ^ (v2), (v2) = ROTATE(v2, 32); \
     } while (0)
 
 /* Little endian is all we build for (x86_64, aarch64, armv7). */
@@ -106,8 +106,8 @@ struct hash128 hash_of(const struct hash_key *key, const void *data, size_t size
 #define CRC_NIBBLE(x) CRC_BIT(CRC_BIT(CRC_BIT(CRC_BIT((uint32_t)(x)))))
 
 static const uint32_t crc_nibbles[16] = {
-    CRC_NIBBLE(0), CRC_NIBBLE(1), CRC_NIBBLE(2),  CRC_NIBBLE(3),  CRC_NIBBLE(4),  CRC_NIBBLE(5),
-    CRC_NIBBLE(6), CRC_NIBBLE(7), CRC_NIBBLE(8),  CRC_NIBBLE(9),  CRC_NIBBLE(10), CRC_NIBBLE(11),
+    CRC_NIBBLE(0),  CRC_NIBBLE(1),  CRC_NIBBLE(2),  CRC_NIBBLE(3),  CRC_NIBBLE(4),  CRC_NIBBLE(5),
+    CRC_NIBBLE(6),  CRC_NIBBLE(7),  CRC_NIBBLE(8),  CRC_NIBBLE(9),  CRC_NIBBLE(10), CRC_NIBBLE(11),
     CRC_NIBBLE(12), CRC_NIBBLE(13), CRC_NIBBLE(14), CRC_NIBBLE(15),
 };
 

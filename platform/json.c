@@ -114,14 +114,14 @@ int json_parse(struct json_scratch *scratch, struct span text, const struct json
     *root = NULL;
     if (scratch->capacity < HEAD_SIZE || text.size > INT32_MAX)
         return fail(error, RC_TOO_LARGE, 0, "text too long for the scratch");
-    *head = (struct scratch_head){.used = HEAD_SIZE, .newest = HEAD_SIZE,
-                                  .end = scratch->capacity & ~(size_t)(ALIGN - 1)};
+    *head =
+        (struct scratch_head){.used = HEAD_SIZE, .newest = HEAD_SIZE, .end = scratch->capacity & ~(size_t)(ALIGN - 1)};
 
     const yyjson_alc allocator = {scratch_take, scratch_grow, scratch_give, head};
     yyjson_read_err failed;
     /* The cast is safe: without YYJSON_READ_INSITU the text is only read. */
-    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.data, text.size, YYJSON_READ_NUMBER_AS_RAW, &allocator,
-                                       &failed);
+    yyjson_doc *doc =
+        yyjson_read_opts((char *)(uintptr_t)text.data, text.size, YYJSON_READ_NUMBER_AS_RAW, &allocator, &failed);
     if (!doc && failed.code == YYJSON_READ_ERROR_MEMORY_ALLOCATION)
         return fail(error, RC_TOO_LARGE, failed.pos, "text too long for the scratch");
     if (!doc) return fail(error, RC_INVALID, failed.pos, failed.msg);
@@ -147,7 +147,7 @@ struct json_scratch json_spare(const struct json_scratch *scratch, const struct 
 enum json_kind json_kind(const struct json_value *v)
 {
     static const enum json_kind kinds[8] = {
-        [YYJSON_TYPE_RAW] = JSON_NUMBER, [YYJSON_TYPE_NULL] = JSON_NULL, [YYJSON_TYPE_BOOL] = JSON_FALSE,
+        [YYJSON_TYPE_RAW] = JSON_NUMBER, [YYJSON_TYPE_NULL] = JSON_NULL,  [YYJSON_TYPE_BOOL] = JSON_FALSE,
         [YYJSON_TYPE_NUM] = JSON_NUMBER, [YYJSON_TYPE_STR] = JSON_STRING, [YYJSON_TYPE_ARR] = JSON_ARRAY,
         [YYJSON_TYPE_OBJ] = JSON_OBJECT,
     };
@@ -316,8 +316,10 @@ int json_find_duplicate(struct json_scratch *spare, const struct json_value *roo
         size_t count = is_object(v) ? (size_t)(v->tag >> YYJSON_TAG_BIT) : 0;
         if (count < 2) continue;
         int rc = RC_OK;
-        if (count > SMALL_OBJECT) rc = large_find_duplicate(spare, v, count);
-        else if (small_has_duplicate(v, count)) rc = RC_EXISTS;
+        if (count > SMALL_OBJECT)
+            rc = large_find_duplicate(spare, v, count);
+        else if (small_has_duplicate(v, count))
+            rc = RC_EXISTS;
         if (rc != RC_OK) return rc;
     }
     return RC_OK;
@@ -373,8 +375,10 @@ void json_write(struct text *out, const struct json_value *v)
         if (!first && !after_key) text_put_char(out, ',');
         bool is_key = !after_key && levels.depth > 0 && (levels.ends[levels.depth - 1] & LEVEL_OBJECT);
         first = is_container(at);
-        if (first) open_level(out, &levels, at, (uint32_t)(after(at) - root));
-        else write_scalar(out, at);
+        if (first)
+            open_level(out, &levels, at, (uint32_t)(after(at) - root));
+        else
+            write_scalar(out, at);
         if (is_key) text_put_char(out, ':');
         after_key = is_key;
     }

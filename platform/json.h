@@ -4,8 +4,8 @@
  * Owner:   the tree lives in the caller's scratch; values are valid until the scratch is used again. Strings are spans
  *          into it. What is needed after a wait is copied out first.
  * Threads: one at a time a scratch; no global state.
- * Fails:   RC_INVALID (json_error says where and what), RC_TOO_LARGE when the scratch is too small, or nesting is deeper
- *          than the bound.
+ * Fails:   RC_INVALID (json_error says where and what), RC_TOO_LARGE when the scratch is too small, or nesting is
+ *          deeper than the bound.
  * Numbers: kept as text (json_number_text), since identity compares them so; converted only on request.
  */
 #ifndef PLATFORM_JSON_H
@@ -33,7 +33,8 @@ struct json_error {
     const char *message; /* static text */
 };
 
-int json_parse(struct json_scratch *scratch, struct span text, const struct json_value **root, struct json_error *error);
+int json_parse(struct json_scratch *scratch, struct span text, const struct json_value **root,
+               struct json_error *error);
 
 enum json_kind json_kind(const struct json_value *v);
 struct span json_string(const struct json_value *v);      /* decoded bytes; empty for other kinds */
@@ -41,10 +42,10 @@ struct span json_number_text(const struct json_value *v); /* as written */
 int json_i64(const struct json_value *v, int64_t *out);   /* RC_INVALID unless an integer in range */
 int json_double(const struct json_value *v, double *out);
 bool json_is_true(const struct json_value *v);
-size_t json_count(const struct json_value *v);            /* elements or members */
+size_t json_count(const struct json_value *v); /* elements or members */
 
 const struct json_value *json_get(const struct json_value *object, const char *name); /* first of that name, or NULL */
-const struct json_value *json_at(const struct json_value *array, size_t index);      /* O(index) */
+const struct json_value *json_at(const struct json_value *array, size_t index);       /* O(index) */
 
 /* for (struct json_walk w = json_walk(v); json_next(&w);) … w.name (objects) and w.value */
 struct json_walk {

@@ -80,21 +80,27 @@ static struct frame *frame_of(struct sha256 *h)
 
 void sha256_start(struct sha256 *h)
 {
-    if (hardware) frame_start(frame_of(h));
-    else sha256_mbedtls_start(h);
+    if (hardware)
+        frame_start(frame_of(h));
+    else
+        sha256_mbedtls_start(h);
 }
 
 void sha256_add(struct sha256 *h, const void *data, size_t size)
 {
     if (size == 0) return;
-    if (hardware) frame_add(frame_of(h), data, size);
-    else sha256_mbedtls_add(h, data, size);
+    if (hardware)
+        frame_add(frame_of(h), data, size);
+    else
+        sha256_mbedtls_add(h, data, size);
 }
 
 void sha256_finish(struct sha256 *h, unsigned char digest[SHA256_SIZE])
 {
-    if (hardware) frame_finish(frame_of(h), digest);
-    else sha256_mbedtls_finish(h, digest);
+    if (hardware)
+        frame_finish(frame_of(h), digest);
+    else
+        sha256_mbedtls_finish(h, digest);
 }
 
 void sha256_of(const void *data, size_t size, unsigned char digest[SHA256_SIZE])
@@ -113,8 +119,10 @@ struct hmac {
 static void hmac_start(struct hmac *m, const void *key, size_t key_size)
 {
     unsigned char block[BLOCK] = {0}, inner_pad[BLOCK];
-    if (key_size > BLOCK) sha256_of(key, key_size, block);
-    else if (key_size > 0) memcpy(block, key, key_size);
+    if (key_size > BLOCK)
+        sha256_of(key, key_size, block);
+    else if (key_size > 0)
+        memcpy(block, key, key_size);
     for (size_t i = 0; i < BLOCK; i++) {
         inner_pad[i] = block[i] ^ 0x36;
         m->outer_pad[i] = block[i] ^ 0x5c;

@@ -18,19 +18,19 @@ static const _Alignas(16) uint32_t constants[64] = {
 #define CONSTANTS(group) _mm_load_si128((const __m128i *)(const void *)(constants + 4 * (group)))
 
 /* Four rounds with the four schedule words in `w`. */
-#define ROUNDS(group, w)                                                                                               \
-    do {                                                                                                               \
-        __m128i sum = _mm_add_epi32((w), CONSTANTS(group));                                                            \
-        cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);                                                                 \
-        abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e));                                        \
+#define ROUNDS(group, w)                                                        \
+    do {                                                                        \
+        __m128i sum = _mm_add_epi32((w), CONSTANTS(group));                     \
+        cdgh = _mm_sha256rnds2_epu32(cdgh, abef, sum);                          \
+        abef = _mm_sha256rnds2_epu32(abef, cdgh, _mm_shuffle_epi32(sum, 0x0e)); \
     } while (0)
 
 /* The next four schedule words replace the oldest four, a; then their rounds. */
-#define EXTEND(group, a, b, c, d)                                                                                      \
-    do {                                                                                                               \
-        (a) = _mm_add_epi32(_mm_sha256msg1_epu32((a), (b)), _mm_alignr_epi8((d), (c), 4));                             \
-        (a) = _mm_sha256msg2_epu32((a), (d));                                                                          \
-        ROUNDS(group, a);                                                                                              \
+#define EXTEND(group, a, b, c, d)                                                          \
+    do {                                                                                   \
+        (a) = _mm_add_epi32(_mm_sha256msg1_epu32((a), (b)), _mm_alignr_epi8((d), (c), 4)); \
+        (a) = _mm_sha256msg2_epu32((a), (d));                                              \
+        ROUNDS(group, a);                                                                  \
     } while (0)
 
 #define LOAD(at) _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(const void *)(at)), big_endian)

@@ -13,8 +13,8 @@
 /* A mapping or sequence whose end has not come yet. */
 struct open_node {
     struct yaml_node *node;
-    struct yaml_node *last;  /* newest child */
-    bool has_key;            /* a mapping's key has come, its value has not */
+    struct yaml_node *last; /* newest child */
+    bool has_key;           /* a mapping's key has come, its value has not */
     struct span key;
     unsigned key_line, key_column;
 };
@@ -105,8 +105,10 @@ static void link_node(struct builder *b, struct yaml_node *node)
         node->key_column = top->key_column;
         top->has_key = false;
     }
-    if (top->last) top->last->next = node;
-    else top->node->child = node;
+    if (top->last)
+        top->last->next = node;
+    else
+        top->node->child = node;
     top->last = node;
 }
 

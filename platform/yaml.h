@@ -4,8 +4,8 @@
  * Owner:   nodes and texts live in the caller's arena.
  * Threads: one at a time (libyaml's region).
  * Fails:   RC_INVALID with line, column and message; anchors, aliases, tags and several documents are refused by name.
- *          A key twice in one mapping is refused too. RC_TOO_LARGE above the bounds below, RC_FULL when the arena or the
- *          region is; the message says so.
+ *          A key twice in one mapping is refused too. RC_TOO_LARGE above the bounds below, RC_FULL when the arena or
+ *          the region is; the message says so.
  * Not here: what the keys mean (app/config), ${NAME} replacement (app/config).
  */
 #ifndef PLATFORM_YAML_H
@@ -24,12 +24,12 @@ enum yaml_kind { YAML_SCALAR, YAML_SEQUENCE, YAML_MAPPING };
 
 struct yaml_node {
     enum yaml_kind kind;
-    unsigned line, column;    /* from 1 */
-    struct span key;          /* in a mapping */
+    unsigned line, column; /* from 1 */
+    struct span key;       /* in a mapping */
     unsigned key_line, key_column;
-    struct span text;         /* scalar */
-    bool plain;               /* scalar without quotes: null, true, numbers may be meant */
-    struct yaml_node *child;  /* first element or member */
+    struct span text;        /* scalar */
+    bool plain;              /* scalar without quotes: null, true, numbers may be meant */
+    struct yaml_node *child; /* first element or member */
     struct yaml_node *next;
 };
 

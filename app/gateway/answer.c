@@ -2,8 +2,8 @@
 /* app/gateway/answer.c — see answer.h.
  *
  * A hit's head is kept as a template right before the body in Hot: only date, TTL, age, overhead and request id are
- * written anew, each in a field of fixed width padded with blanks (optional white space in HTTP), and head and body
- * leave in one send.
+ * written anew, each in a field of fixed width with blanks before it (optional white space that every client takes off;
+ * white space behind a value some hand on), and head and body leave in one send.
  */
 #include "app/gateway/answer.h"
 
@@ -17,7 +17,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
-enum { NUMBER_WIDTH = 10, DATE_WIDTH = 29, TIMING_WIDTH = 14 };
+enum { NUMBER_WIDTH = 10, DATE_WIDTH = 29, STATUS_WIDTH = 28, TIMING_WIDTH = 26 };
 
 /* Places in a template, counted from the start of the head; kept in hot_reply.note as 16-bit halves. */
 struct template {
@@ -82,12 +82,12 @@ static struct template template_write(struct text *out, enum dialect dialect, en
                                             : "Content-Type: application/json\r\n");
     text_put_text(out, "Content-Length: ");
     text_put_u64(out, size);
-    t.ttl = put_blank(out, "\r\nCache-Status: larder; hit; ttl=", NUMBER_WIDTH);
+    t.ttl = put_blank(out, "\r\nCache-Status: ", STATUS_WIDTH);
     text_put_text(out, "x-larder-hit: exact\r\nx-larder-entry: ");
     text_put_u64(out, entry);
     t.age = put_blank(out, "\r\nAge: ", NUMBER_WIDTH);
     t.overhead = put_blank(out, "x-larder-overhead-us: ", NUMBER_WIDTH);
-    t.timing = put_blank(out, "Server-Timing: larder;dur=", TIMING_WIDTH);
+    t.timing = put_blank(out, "Server-Timing: ", TIMING_WIDTH);
     t.id = put_blank(out, dialect == DIALECT_ANTHROPIC ? "request-id: " : "x-request-id: ", REQUEST_ID_SIZE);
     text_put(out, "\r\n", 2);
     t.size = (unsigned)out->size;
@@ -121,34 +121,40 @@ static bool template_make(struct hot_reply *hot, enum dialect dialect, enum view
     return true;
 }
 
-/* Digits from the left, blanks to the right. */
+/* Writes digits that end before `end`; returns where they begin. */
+static unsigned char *put_digits(unsigned char *end, uint64_t value)
+{
+    do {
+        *--end = (unsigned char)('0' + value % 10);
+        value /= 10;
+    } while (value);
+    return end;
+}
+
+/* A value at the right end of its field, blanks before it. `name` stands before the digits. */
+static void patch_named(unsigned char *field, unsigned width, struct span name, uint64_t value)
+{
+    uint64_t most = 9999999999u; /* NUMBER_WIDTH digits */
+    unsigned char *at = put_digits(field + width, value < most ? value : most) - name.size;
+    memcpy(at, name.data, name.size);
+    memset(field, ' ', (size_t)(at - field));
+}
+
 static void patch_number(unsigned char *field, uint64_t value)
 {
-    char digits[20];
-    unsigned n = 0;
-    do {
-        digits[n++] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value && n < NUMBER_WIDTH);
-    for (unsigned i = 0; i < NUMBER_WIDTH; i++)
-        field[i] = i < n ? (unsigned char)digits[n - 1 - i] : ' ';
+    patch_named(field, NUMBER_WIDTH, (struct span){"", 0}, value);
 }
 
 /* Milliseconds with three decimals. */
 static void patch_timing(unsigned char *field, uint64_t us)
 {
-    uint64_t ms = us / 1000;
     unsigned part = (unsigned)(us % 1000);
-    patch_number(field, ms > 999999 ? 999999 : ms);
-    unsigned at = 0;
-    while (at < NUMBER_WIDTH && field[at] != ' ')
-        at++;
-    field[at] = '.';
-    field[at + 1] = (unsigned char)('0' + part / 100);
-    field[at + 2] = (unsigned char)('0' + part / 10 % 10);
-    field[at + 3] = (unsigned char)('0' + part % 10);
-    for (at += 4; at < TIMING_WIDTH; at++)
-        field[at] = ' ';
+    unsigned char *end = field + TIMING_WIDTH;
+    patch_named(field, TIMING_WIDTH - 4, SPAN("larder;dur="), us / 1000);
+    end[-4] = '.';
+    end[-3] = (unsigned char)('0' + part / 100);
+    end[-2] = (unsigned char)('0' + part / 10 % 10);
+    end[-1] = (unsigned char)('0' + part % 10);
 }
 
 static void patch_date(unsigned char *field, uint64_t wall_us)
@@ -174,7 +180,7 @@ static void hit_patch(const struct hit *hit, const char *id)
     struct template t = template_of(hit->hot);
     unsigned char *head = hit->hot->body - t.size;
     patch_date(head + t.date, hit->now_us);
-    patch_number(head + t.ttl, (uint64_t)(hit->ttl_s > 0 ? hit->ttl_s : 0));
+    patch_named(head + t.ttl, STATUS_WIDTH, SPAN("larder; hit; ttl="), (uint64_t)(hit->ttl_s > 0 ? hit->ttl_s : 0));
     patch_number(head + t.age, (uint64_t)hit->age_s);
     patch_number(head + t.overhead, hit->overhead_us);
     patch_timing(head + t.timing, hit->overhead_us);
@@ -250,16 +256,16 @@ static int64_t ttl_in_force(const struct request *r, uint32_t entry_ttl_s)
     return entry_ttl_s < route_ttl ? (int64_t)entry_ttl_s : route_ttl;
 }
 
-/* A plain head for what the template does not cover, then the body. */
+/* A plain head for what the template does not cover (a stale hit, a browser, HEAD, HTTP/1.0), then the body. */
 static void send_composed(struct request *r, uint64_t entry, struct span body, enum view view, int64_t age_s,
                           int64_t ttl_s)
 {
     char status[48];
     struct reply reply;
     reply_defaults(&reply, 200);
-    snprintf(status, sizeof status, "hit; ttl=%lld", (long long)ttl_s);
+    snprintf(status, sizeof status, "hit; ttl=%lld%s", (long long)ttl_s, ttl_s < 0 ? "; detail=stale" : "");
     reply.cache_status = status;
-    reply.hit = HIT_EXACT;
+    reply.hit = ttl_s < 0 ? HIT_STALE : HIT_EXACT;
     reply.entry = entry;
     reply.age_s = age_s;
     if (view_is_stream(view))
@@ -289,8 +295,9 @@ static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, i
 {
     if (hot->note[0] == 0 && !template_make(hot, r->dialect, view))
         return RC_NOT_FOUND;
-    remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
-    if (!plain_request(r)) {
+    if (hot->meta->chain_link == 0) /* a later link's answer is looked at again each time */
+        remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
+    if (!plain_request(r) || age_s > ttl_s) {
         struct span body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
         if (!body.data)
             return RC_NOT_FOUND;

@@ -98,6 +98,9 @@ struct live_stream {
 /* Call with every piece, from a zeroed struct with its dialect set. Each byte is looked at once, ordinary deltas are not
  * parsed. */
 void live_stream_scan(struct live_stream *live, struct span body, struct json_scratch *scratch);
+/* The first `cut` bytes of the buffer, all scanned, were let go: offsets count from the new start. A usage chunk that was
+ * among them stays known (usage_to is not 0). */
+void live_stream_slide(struct live_stream *live, size_t cut);
 
 /* ---- replay: one form made from the other. out gets the body; RC_TOO_LARGE when it does not fit, RC_CORRUPT when the
  * stored body does not make sense. id, created, model, content, tool calls, thinking and signatures are kept. */

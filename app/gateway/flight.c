@@ -97,7 +97,7 @@ static void describe(const struct flight *f, const struct sink *sink, const stru
     reply->retry_after_s = f->retry_after_s;
     reply->should_retry = f->should_retry;
     reply->extra = sink->leader ? f->lines : (struct span){0};
-    reply->own_request_id = !(sink->leader && f->has_request_id);
+    reply->own_request_id = !(sink->leader && f->request_id[0]);
     bool known = view->complete || (live && f->length >= 0 && view->skip_to == view->skip_from);
     reply->length = view->complete ? view->size - (view->skip_to - view->skip_from) : known ? (uint64_t)f->length : 0;
     reply->chunked = !known && sink->minor_version == 1;
@@ -116,6 +116,8 @@ static int send_head(struct flight *f, struct sink *sink, const struct sink_view
     char buffer[64];
     struct reply reply;
     describe(f, sink, view, buffer, &reply);
+    if (!reply.own_request_id) /* what the client will ask `why` with */
+        memcpy(sink->id, f->request_id, sizeof sink->id);
     sink->framing = reply.chunked ? SINK_CHUNKED : reply.until_close ? SINK_UNTIL_CLOSE : SINK_SIZED;
     sink->keep_alive = sink->keep_alive && !reply.until_close && connection_keep_alive(sink->connection);
     size_t first = sink->framing == SINK_SIZED && view->skip_to == view->skip_from ? view->size : 0;
@@ -312,7 +314,12 @@ static void add_sink(struct flight *f, struct request *r, bool leader)
     struct span origin = r->origin.size ? arena_copy(f->arena, r->origin) : (struct span){0};
     struct sink filled;
     sink_fill(&filled, f, r, leader, origin);
+    struct span rest = exchange_pipelined(r->x), kept = {0};
+    if (rest.size)
+        kept = arena_copy(f->arena, rest);
     struct connection *connection = exchange_detach(r->x, &sink_owner);
+    if (kept.data)
+        connection_pipelined(connection, kept);
     struct sink *sink = connection_attachment(connection);
     *sink = filled;
     sink->connection = connection;

@@ -63,8 +63,7 @@ static int slide(struct flight *f)
     size_t cut = sendable(f);
     memmove(f->data, f->data + cut, f->size - cut);
     f->size -= cut;
-    f->live.scanned -= f->live.scanned < cut ? f->live.scanned : cut;
-    f->live.usage_from = f->live.usage_to = 0;
+    live_stream_slide(&f->live, cut);
     for (struct sink *sink = f->sinks; sink; sink = sink->next)
         sink->at -= sink->at < cut ? sink->at : cut;
     return f->size >= f->leader->config->limits.parse_max ? RC_TOO_LARGE : RC_OK;
@@ -137,7 +136,9 @@ static int relay(struct flight *f, struct upstream_call *call, struct decoder *d
     }
     if (rc != RC_EMPTY)
         return rc;
-    return decoder && !decoded ? RC_CLOSED : RC_OK;
+    /* Clients take a stream that ends cleanly for a complete answer, so one without its last event must not. */
+    bool cut_short = f->stream && f->status == 200 && !f->live.terminal && !f->live.error;
+    return (decoder && !decoded) || cut_short ? RC_CLOSED : RC_OK;
 }
 
 static int64_t retry_after_of(const struct http_head *head)
@@ -152,12 +153,13 @@ static void take_head(struct flight *f, const struct upstream_call *call, bool l
     const struct http_head *head = &call->head;
     f->status = head->status;
     f->lines = upstream_lines(head, f->arena, &f->content_type);
-    f->has_request_id = upstream_head_has_request_id(head);
+    upstream_request_id(head, f->leader->dialect, f->request_id);
     f->stream = span_starts_with(http_field(head, "content-type"), SPAN("text/event-stream"));
     f->plain = f->status != 200;
     f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length
                 : head->body == HTTP_BODY_NONE ? 0
                                                : -1;
+    f->forbidden = http_has_token(head, "cache-control", "no-store");
     f->live.dialect = f->leader->dialect;
     f->should_retry = last_word && f->status >= 400 ? "false" : NULL;
     f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
@@ -309,7 +311,7 @@ static int compose(struct flight *f, struct tries *t)
         f->usage_asked = true;
     else
         t->body = r->body;
-    return upstream_head(r, t->provider, t->payment, (int64_t)t->body.size, f->arena, &t->head);
+    return upstream_head(r, r->x->head.method, t->provider, t->payment, (int64_t)t->body.size, f->arena, &t->head);
 }
 
 static enum outcome ask(struct flight *f, unsigned link, bool last_link)
@@ -378,7 +380,7 @@ void flight_store(struct flight *f)
     if (f->judged || f->bypass || f->local || !f->complete)
         return;
     f->judged = true;
-    if (f->status != 200 || f->overflow) {
+    if (f->status != 200 || f->overflow || f->forbidden) {
         miss_settle(&r->question.parts, false);
         return;
     }

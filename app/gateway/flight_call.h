@@ -38,12 +38,13 @@ struct flight {
     bool local;            /* made here, not by a provider */
     bool stream;           /* the body is server-sent events */
     bool usage_asked;      /* upstream sends the usage chunk */
-    bool has_request_id;   /* among `lines` */
     bool judged;
+    bool forbidden;        /* the provider said no-store */
     unsigned status;
     const char *content_type;
     int64_t length;        /* -1: not known before the end */
     struct span lines;     /* provider's header lines, for the leader */
+    char request_id[REQUEST_ID_SIZE + 1]; /* the provider's, among `lines`; empty: none, or too long for the journal */
     const char *should_retry;
     int64_t retry_after_s;
     char *data;            /* the recording */

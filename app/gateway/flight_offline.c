@@ -12,7 +12,7 @@ static void made_here(struct flight *f, unsigned status)
     f->local = true;
     f->status = status;
     f->lines = (struct span){0};
-    f->has_request_id = false;
+    f->request_id[0] = 0;
     f->length = -1;
     f->head_known = true;
     f->complete = true;

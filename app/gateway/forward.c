@@ -85,7 +85,7 @@ static int begin(struct passage *p, struct span prefix, bool more)
         size = -1;
     p->chunked_up = size < 0;
     p->buffer = arena_take(r->x->arena, PIECE_SIZE + FRAME_ROOM, 16);
-    if (!p->buffer || upstream_head(r, p->provider, p->payment, size, r->x->arena, &head) != RC_OK)
+    if (!p->buffer || upstream_head(r, asked->method, p->provider, p->payment, size, r->x->arena, &head) != RC_OK)
         return RC_FULL;
     p->asked_us = clock_monotonic_us();
     p->deadline_us = p->asked_us + p->provider->total_us;
@@ -105,7 +105,11 @@ static int send_reply_head(struct passage *p, struct reply *reply)
     reply_defaults(reply, head->status);
     reply->extra = upstream_lines(head, r->x->arena, &type);
     reply->content_type = type;
-    reply->own_request_id = !upstream_head_has_request_id(head);
+    char id[REQUEST_ID_SIZE + 1];
+    upstream_request_id(head, r->dialect, id);
+    reply->own_request_id = id[0] == 0;
+    if (id[0])
+        memcpy(r->id, id, sizeof r->id);
     reply->upstream_ms = (int64_t)((p->call.first_byte_us - p->asked_us) / 1000);
     bool sized = head->body == HTTP_BODY_SIZED || head->body == HTTP_BODY_NONE;
     reply->length = head->body == HTTP_BODY_SIZED ? head->content_length : 0;

@@ -14,13 +14,13 @@ static uint64_t written;
         .name = (metric_name), .labels = (metric_labels), .help = (metric_help), .kind = METRIC_COUNTER                \
     }
 
-static struct metric requests_total[HIT_KINDS] = {
-    COUNTER("larder_requests_total", "hit=\"none\"", "Requests answered, by kind of hit"),
-    COUNTER("larder_requests_total", "hit=\"exact\"", NULL),
-    COUNTER("larder_requests_total", "hit=\"semantic\"", NULL),
-    COUNTER("larder_requests_total", "hit=\"coalesced\"", NULL),
-    COUNTER("larder_requests_total", "hit=\"stale\"", NULL),
-    COUNTER("larder_requests_total", "hit=\"pack\"", NULL),
+static struct metric requests_total = COUNTER("larder_requests_total", NULL, "Requests answered");
+static struct metric hits_total[HIT_KINDS] = {
+    [HIT_EXACT] = COUNTER("larder_hits_total", "kind=\"exact\"", "Requests answered from the box, by kind"),
+    [HIT_SEMANTIC] = COUNTER("larder_hits_total", "kind=\"semantic\"", NULL),
+    [HIT_COALESCED] = COUNTER("larder_hits_total", "kind=\"coalesced\"", NULL),
+    [HIT_STALE] = COUNTER("larder_hits_total", "kind=\"stale\"", NULL),
+    [HIT_PACK] = COUNTER("larder_hits_total", "kind=\"pack\"", NULL),
 };
 
 enum { MISS_SERIES = 12 };
@@ -66,8 +66,9 @@ static void register_miss(enum miss_reason reason, enum request_part part)
 
 static void register_all(void)
 {
-    for (unsigned i = 0; i < HIT_KINDS; i++)
-        metric_register(&requests_total[i]);
+    metric_register(&requests_total);
+    for (unsigned i = HIT_NONE + 1; i < HIT_KINDS; i++)
+        metric_register(&hits_total[i]);
     register_miss(MISS_NEVER_SEEN, PART_ROUTE);
     register_miss(MISS_EXPIRED, PART_ROUTE);
     register_miss(MISS_EVICTED, PART_ROUTE);
@@ -97,7 +98,9 @@ int journal_reserve(void)
 static void count(const struct journal_row *row)
 {
     unsigned class = row->status / 100;
-    metric_add(&requests_total[row->hit], 1);
+    metric_add(&requests_total, 1);
+    if (row->hit != HIT_NONE)
+        metric_add(&hits_total[row->hit], 1);
     if (class >= 2 && class <= 5)
         metric_add(&statuses_total[class - 2], 1);
     for (unsigned i = 0; row->miss && i < miss_series; i++)

@@ -105,3 +105,16 @@ void live_stream_scan(struct live_stream *live, struct span body, struct json_sc
         event_line_is_done(span_of(body.data + live->scanned, body.size - live->scanned)))
         live->terminal = true;
 }
+
+void live_stream_slide(struct live_stream *live, size_t cut)
+{
+    live->scanned -= live->scanned < cut ? live->scanned : cut;
+    live->line -= live->line < cut ? live->line : cut;
+    live->looked -= live->looked < cut ? live->looked : cut;
+    if (live->usage_to <= cut) {
+        live->usage_from = live->usage_to; /* an empty run: nothing of it is left to hide */
+        return;
+    }
+    live->usage_from -= live->usage_from < cut ? live->usage_from : cut;
+    live->usage_to -= cut;
+}

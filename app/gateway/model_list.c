@@ -70,7 +70,7 @@ static int fetch(struct lists *l, unsigned index, enum payment payment, struct s
     if (!health_allows(health, provider))
         return RC_UNREACHABLE;
     r->x->head.query = provider->dialect == DIALECT_ANTHROPIC ? SPAN("limit=1000") : (struct span){0};
-    int rc = upstream_head(r, provider, payment, 0, r->x->arena, &head);
+    int rc = upstream_head(r, SPAN("GET"), provider, payment, 0, r->x->arena, &head);
     if (rc == RC_OK)
         rc = upstream_begin(r->generation->upstreams[index], &call, SPAN("GET"), head, (struct span){0}, deadline);
     if (rc == RC_OK)

@@ -145,7 +145,8 @@ static int read_question(struct request *r)
     }
     if (rc == RC_OK)
         return rc;
-    reply_error(r, rc == RC_INVALID ? 400 : 503, rc == RC_INVALID ? "invalid_body" : "overloaded", NULL,
+    bool theirs = rc == RC_INVALID || rc == RC_TOO_LARGE;
+    reply_error(r, theirs ? 400 : 503, theirs ? "invalid_body" : "overloaded", NULL,
                 error.size ? error : SPAN("The box has no memory left for this request; try again in a moment."));
     return rc;
 }
@@ -211,11 +212,27 @@ static void serve_question(struct request *r)
     answer_upstream(r, bypass);
 }
 
+static void refuse_body(struct request *r, int rc)
+{
+    request_id_make(r->id);
+    r->x->close_after = true;
+    if (rc == RC_INVALID)
+        reply_error(r, 400, "invalid_body", NULL, SPAN("The chunked body is not well formed."));
+    else if (rc == RC_TIMEOUT)
+        reply_error(r, 408, "body_timeout", NULL, SPAN("The request body did not come in time: see limits.timeouts.body."));
+    else if (rc == RC_FULL)
+        reply_error(r, 503, "overloaded", NULL, SPAN("The box has no memory left for this request; try again in a moment."));
+    else
+        exchange_abort(r->x); /* the client is gone */
+}
+
 static void serve_chat(struct request *r)
 {
     int rc = exchange_body(r->x, r->config->limits.parse_max, &r->body);
-    if (rc != RC_OK && rc != RC_TOO_LARGE)
-        return; /* the client is gone or broke HTTP: the server has told it */
+    if (rc != RC_OK && rc != RC_TOO_LARGE) {
+        refuse_body(r, rc);
+        return;
+    }
     if (rc == RC_OK) {
         directives_read(&r->x->head, &r->directives);
         r->shortcut = shortcut_hash(r);

@@ -113,7 +113,7 @@ static size_t head_room(const struct request *r, const struct config_provider *p
     return size;
 }
 
-int upstream_head(const struct request *r, const struct config_provider *provider, enum payment payment,
+int upstream_head(const struct request *r, struct span method, const struct config_provider *provider, enum payment payment,
                   int64_t body_size, struct arena *arena, struct span *head)
 {
     size_t room = head_room(r, provider);
@@ -121,7 +121,7 @@ int upstream_head(const struct request *r, const struct config_provider *provide
     if (!buffer)
         return RC_FULL;
     struct text out = text_on(buffer, room);
-    text_put_span(&out, r->x->head.method);
+    text_put_span(&out, method);
     text_put_char(&out, ' ');
     put_path(&out, r, provider);
     text_put_text(&out, " HTTP/1.1\r\n");
@@ -135,7 +135,7 @@ int upstream_head(const struct request *r, const struct config_provider *provide
     text_put_text(&out, "Accept-Encoding: identity\r\n");
     if (body_size < 0)
         text_put_text(&out, "Transfer-Encoding: chunked\r\n\r\n");
-    else if (body_size > 0 || span_equal(r->x->head.method, SPAN("POST")))
+    else if (body_size > 0 || span_equal(method, SPAN("POST")))
         text_format(&out, "Content-Length: %lld\r\n\r\n", (long long)body_size);
     else
         text_put(&out, "\r\n", 2);
@@ -152,8 +152,11 @@ struct span upstream_lines(const struct http_head *head, struct arena *arena, co
     if (!buffer)
         return (struct span){0};
     struct text out = text_on(buffer, head->size + 1);
+    bool long_id = http_field(head, "x-request-id").size > REQUEST_ID_SIZE || http_field(head, "request-id").size > REQUEST_ID_SIZE;
     for (unsigned i = 0; i < head->field_count; i++) {
         struct span name = head->fields[i].name;
+        if (long_id && (span_equal_nocase(name, SPAN("x-request-id")) || span_equal_nocase(name, SPAN("request-id"))))
+            continue; /* ours stands for it */
         if (!among(name, stays_with_origin, sizeof stays_with_origin / sizeof stays_with_origin[0]) &&
             !begins(name, "x-larder-") && !http_is_hop_by_hop(head, name))
             put_field(&out, name, head->fields[i].value);
@@ -161,9 +164,13 @@ struct span upstream_lines(const struct http_head *head, struct arena *arena, co
     return text_span(&out);
 }
 
-bool upstream_head_has_request_id(const struct http_head *head)
+void upstream_request_id(const struct http_head *head, enum dialect dialect, char id[REQUEST_ID_SIZE + 1])
 {
-    return http_field(head, "x-request-id").data != NULL || http_field(head, "request-id").data != NULL;
+    struct span value = http_field(head, dialect == DIALECT_ANTHROPIC ? "request-id" : "x-request-id");
+    size_t size = value.size <= REQUEST_ID_SIZE ? value.size : 0;
+    if (size)
+        memcpy(id, value.data, size);
+    id[size] = 0;
 }
 
 /* ---- health */

@@ -17,15 +17,15 @@ enum payment payment_of(const struct request *r, const struct config_provider *p
 
 /* The head of the call: the client's end-to-end fields, our framing, the credential. `body_size` < 0: chunked.
  * RC_FULL: no memory. */
-int upstream_head(const struct request *r, const struct config_provider *provider, enum payment payment,
+int upstream_head(const struct request *r, struct span method, const struct config_provider *provider, enum payment payment,
                   int64_t body_size, struct arena *arena, struct span *head);
 
 /* The provider's end-to-end header lines that a client relies on, without those that belong to its origin, to framing,
  * or to us. `content_type` gets the value, terminated, in the arena. */
 struct span upstream_lines(const struct http_head *head, struct arena *arena, const char **content_type);
 
-/* What is kept of them for those who only share the answer: Retry-After and x-should-retry of an error. */
-bool upstream_head_has_request_id(const struct http_head *head);
+/* The provider's own request id, terminated; empty when it gave none, or one longer than ours (then ours is sent). */
+void upstream_request_id(const struct http_head *head, enum dialect dialect, char id[REQUEST_ID_SIZE + 1]);
 
 /* ---- health */
 

@@ -246,8 +246,8 @@ class Box:
         before = len(self.log())
         self.write_config(change)
         self.hangup()
-        self.wait_log(r"reload|configuration|config", after=before)
-        time.sleep(0.05)
+        self.wait_log(r"reloaded", after=before)
+        check("not reloaded" not in self.log()[before:], "the box refused the configuration")
 
     def close(self):
         try:

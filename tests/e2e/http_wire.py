@@ -137,7 +137,8 @@ class Reply:
     def pieces(self):
         """Yields body bytes as they arrive. Ends quietly on a cut: look at `clean`."""
         try:
-            yield from self._reader
+            for data in self._reader: # not `yield from`: leaving this generator must not close the reader
+                yield data
             self.clean = True
         except (Cut, ValueError):
             self.clean = False

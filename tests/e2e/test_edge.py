@@ -275,6 +275,31 @@ def anonymous():
         check(reply.status in (401, 403), "loopback through a proxy (%s)" % name, reply)
 
 
+@test("provider: a chain falls back, and the first link's answer counts again when it is back", limit=40)
+def chain():
+    first, second = upstream("first"), plain_upstream("second")
+    second.needs_key = False
+    box = Box(first, provider=QUICK, autostart=False)
+    both = box.config["providers"] + [{"name": "lan", "dialect": "openai", "base_url": second.url("/v1")}]
+    routes = [{"match": {"dialect": "openai"}, "providers": ["openai", "lan"]}]
+    box.write_config({"providers": both, "routes": routes})
+    box.start()
+    check("of first" in box.chat("chain one").said["text"])
+    first.vanish()
+    is_miss(reply := box.chat("chain two"))
+    check("of second" in reply.said["text"], reply.said["text"])
+    equal(second.calls[0].header("authorization"), None, "the client's credential at the keyless provider")
+    is_hit(box.chat("chain two"))
+    is_hit(box.chat("chain one"))
+    first.start()
+    end = time.monotonic() + 10
+    while "of first" not in box.chat("chain three %f" % time.monotonic()).said["text"]:
+        check(time.monotonic() < end, "the first provider is never tried again")
+        time.sleep(0.2)
+    is_miss(reply := box.chat("chain two"))
+    check("of first" in reply.said["text"], reply.said["text"])
+
+
 # ---- virtual keys --------------------------------------------------------------------------------------------------
 
 @test("keys: a virtual key spends the box's key and never leaves the box", limit=40)

@@ -442,6 +442,25 @@ def large_replies():
     equal(reply.json["body_sha256"], hashlib.sha256(sent).hexdigest(), "upload")
 
 
+@test("http: several addresses, both families")
+def addresses():
+    if not socket.has_ipv6 or not harness.os.path.exists("/proc/net/if_inet6"):
+        raise harness.Skip("no IPv6 here")
+    up = upstream()
+    box = Box(up, autostart=False)
+    second = harness.free_port()
+    box.write_config({"listen": {"api": ["127.0.0.1:%d" % box.api[1], "[::1]:%d" % second]}})
+    try:
+        box.start()
+    except AssertionError:
+        if "00000000000000000000000000000001" in open("/proc/net/if_inet6", encoding="ascii").read():
+            raise
+        raise harness.Skip("no IPv6 loopback here") from None
+    is_miss(box.chat("both"))
+    box.api = ("::1", second)
+    is_hit(box.chat("both"))
+
+
 @test("tls: the API port serves TLS with its own certificate")
 def api_tls():
     import ssl

@@ -202,6 +202,33 @@ def mask():
     equal(up.calls[0].json["messages"][0]["content"], "Today is 2026-11-21. Be brief.", "what went upstream")
 
 
+@test("identity: sampled: fresh neither hits nor stores back for a temperature without a seed, others hit")
+def sampled_fresh():
+    box, up = box_and_up(cache={"sampled": "fresh"})
+    for _ in range(2):
+        reply = box.chat("roll a die", temperature=0.7)
+        equal((reply.status, reply.header("x-larder-hit")), (200, "none"))
+    equal(up.count(), 2, "calls with a temperature")
+    for more in ({"temperature": 0.7, "seed": 5}, {"temperature": 0}, {}):
+        is_miss(box.chat("roll a die", **more))
+        is_hit(box.chat("roll a die", **more))
+    equal(up.count(), 5, "calls")
+
+
+@test("identity: share: box lets proven tenants and virtual keys share, nobody else")
+def share_box():
+    box, up = box_and_up(cache={"share": "box"}, provider={"key": "sk-the-box-own-key-0000"})
+    one, two, three = ("sk-sharing-tenant-%d-000" % n for n in (1, 2, 3))
+    box.chat("proves one", key=one)
+    box.chat("proves two", key=two)
+    is_miss(first := box.chat("common", key=one))
+    is_hit(second := box.chat("common", key=two))
+    same_said(second, first)
+    is_miss(box.chat("common", key=three))
+    is_hit(box.chat("common", key=box.add_tenant("kiosk")))
+    equal(up.count("common"), 2, "calls")
+
+
 # ---- why a miss ----------------------------------------------------------------------------------------------------
 
 @test("miss: never_seen, then differs by exactly one part")

@@ -31,8 +31,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t before = heap_usage(HEAP_YAML).used;
     int rc = yaml_read(&arena, span_of((const char *)data, size), &root, &error);
     CHECK(heap_usage(HEAP_YAML).used == before);
-    if (rc == RC_OK) CHECK(count_nodes(root, 0) <= YAML_NODES_MAX);
-    else CHECK(root == NULL && error.message[0] && error.line > 0);
+    if (rc == RC_OK)
+        CHECK(count_nodes(root, 0) <= YAML_NODES_MAX);
+    else
+        CHECK(root == NULL && error.message[0] && error.line > 0);
     arena_reset(&arena, 0);
     return 0;
 }

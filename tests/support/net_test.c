@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,12 @@ static int listen_any(unsigned *port)
     assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &size), 0);
     *port = ntohs(address.sin_port);
     return fd;
+}
+
+static void no_delay(int fd)
+{
+    int on = 1;
+    assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
 }
 
 struct worker {
@@ -207,6 +214,7 @@ int net_test_connect(unsigned port)
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof address), 0);
     assert_int_equal(fcntl(fd, F_SETFL, O_NONBLOCK), 0);
+    no_delay(fd);
     return fd;
 }
 
@@ -222,12 +230,14 @@ static void tls_serve(void *arg)
 {
     struct accepted a = *(struct accepted *)arg;
     struct stream s;
+    a.peer->active++;
     stream_init(&s, a.fd);
     if (tls_accept(&s, a.peer->server, net_test_in_ms(5000)) == RC_OK)
         a.peer->serve(&s, a.index);
     else
         a.peer->failed++;
     stream_close(&s, false);
+    a.peer->active--;
 }
 
 static void tls_peer_run(void *arg)
@@ -240,6 +250,7 @@ static void tls_peer_run(void *arg)
         int rc = fiber_wait(&source, LOOP_READ, CLOCK_NEVER, NULL);
         int fd = accept4(peer->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (rc != RC_OK || fd < 0) continue;
+        no_delay(fd);
         struct accepted a = {peer, fd, peer->accepted++};
         assert_int_equal(fiber_start(&fibers, tls_serve, &a), RC_OK); /* copies `a` before it waits */
     }
@@ -248,7 +259,8 @@ static void tls_peer_run(void *arg)
     peer->stopped = true;
 }
 
-void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server, void (*serve)(struct stream *s, unsigned index))
+void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server,
+                        void (*serve)(struct stream *s, unsigned index))
 {
     *peer = (struct net_tls_peer){.serve = serve, .server = server};
     peer->fd = listen_any(&peer->port);
@@ -260,14 +272,15 @@ void net_tls_peer_stop(struct net_tls_peer *peer)
 {
     peer->stopping = true;
     fiber_cancel(peer->fiber);
-    while (!peer->stopped) assert_int_equal(loop_turn(1000), RC_OK);
+    while (!peer->stopped || peer->active > 0) assert_int_equal(loop_turn(1000), RC_OK);
 }
 
 bool net_tls_peer_request(struct stream *s)
 {
     char buffer[1024];
     size_t size = 0, done = 0;
-    while (size + 1 < sizeof buffer && stream_recv_wait(s, buffer + size, sizeof buffer - 1 - size, &done, net_test_in_ms(5000)) == RC_OK) {
+    while (size + 1 < sizeof buffer &&
+           stream_recv_wait(s, buffer + size, sizeof buffer - 1 - size, &done, net_test_in_ms(5000)) == RC_OK) {
         size += done;
         buffer[size] = 0;
         if (strstr(buffer, "\r\n\r\n")) return true;

@@ -52,12 +52,13 @@ void net_peer_reset(int fd); /* the next close is an abort */
 struct net_tls_peer {
     void (*serve)(struct stream *s, unsigned index); /* on a fiber, after the handshake */
     struct tls_server *server;
-    unsigned port, accepted, failed;
+    unsigned port, accepted, failed, active;
     bool stopping, stopped;
     struct fiber *fiber;
     int fd;
 };
-void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server, void (*serve)(struct stream *s, unsigned index));
+void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server,
+                        void (*serve)(struct stream *s, unsigned index));
 void net_tls_peer_stop(struct net_tls_peer *peer);
 /* Fiber: reads up to the blank line. */
 bool net_tls_peer_request(struct stream *s);

@@ -175,7 +175,8 @@ static void test_aead_opens_only_what_was_sealed(void **state)
     assert_int_equal(aead_open(key, nonce, aad, blob, plain), RC_CORRUPT);
     key[31] ^= 1;
     assert_int_equal(aead_seal(key, nonce, span_of(NULL, 0), span_of(NULL, 0), sealed), RC_OK);
-    assert_int_equal(aead_open(key, nonce, span_of(NULL, 0), span_of((const char *)sealed, AEAD_TAG_SIZE), plain), RC_OK);
+    assert_int_equal(aead_open(key, nonce, span_of(NULL, 0), span_of((const char *)sealed, AEAD_TAG_SIZE), plain),
+                     RC_OK);
 }
 
 /* AES-256-GCM test case 14 of the algorithm's submission to NIST (McGrew, Viega 2004). */
@@ -192,8 +193,14 @@ static void test_base64_equals_rfc_4648(void **state)
 {
     (void)state;
     static const char *const pairs[][2] = {
-        {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="},
-        {"foobar", "Zm9vYmFy"}, {"\xff\xef\xbe", "/+++"},
+        {"", ""},
+        {"f", "Zg=="},
+        {"fo", "Zm8="},
+        {"foo", "Zm9v"},
+        {"foob", "Zm9vYg=="},
+        {"fooba", "Zm9vYmE="},
+        {"foobar", "Zm9vYmFy"},
+        {"\xff\xef\xbe", "/+++"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
         char text[16];
@@ -204,7 +211,8 @@ static void test_base64_equals_rfc_4648(void **state)
         assert_int_equal(size, strlen(pairs[i][0]));
         assert_memory_equal(out, pairs[i][0], size);
     }
-    static const char *const wrong[] = {"Z", "Zg", "Zg=", "Zh==", "Zm9=", "=", "====", "Z===", "Zg==Zg==", "Zm 9", "Zm9\n", "Zm-_"};
+    static const char *const wrong[] = {"Z",    "Zg",   "Zg=",      "Zh==", "Zm9=",  "=",
+                                        "====", "Z===", "Zg==Zg==", "Zm 9", "Zm9\n", "Zm-_"};
     size_t size;
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
         assert_int_equal(base64_decode(span_text(wrong[i]), out, sizeof out, &size), RC_INVALID);

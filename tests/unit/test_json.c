@@ -48,7 +48,8 @@ static void assert_span(struct span s, const char *want)
 static void test_parse_gives_every_kind(void **state)
 {
     (void)state;
-    const struct json_value *root = read_ok(" {\"a\":null,\"b\":[true,false],\"c\":-1.50e+3,\"d\":\"x\\u0000\\n\\u20ac\",\"e\":{}} ");
+    const struct json_value *root =
+        read_ok(" {\"a\":null,\"b\":[true,false],\"c\":-1.50e+3,\"d\":\"x\\u0000\\n\\u20ac\",\"e\":{}} ");
     assert_int_equal(json_kind(root), JSON_OBJECT);
     assert_int_equal(json_count(root), 5);
     assert_int_equal(json_kind(json_get(root, "a")), JSON_NULL);
@@ -95,10 +96,47 @@ static void test_parse_refuses_what_is_not_json(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", " ", "{", "[1,]", "{\"a\":1,}", "[1 2]", "{\"a\" 1}", "{a:1}", "[01]", "[+1]", "[.5]", "[1.]", "[1e]", "[-]",
-        "[NaN]", "[nan]", "[Infinity]", "[-Infinity]", "[inf]", "// x\n1", "[1/* x */]", "\xef\xbb\xbf{}", "{} {}", "[1]x",
-        "[\"\t\"]", "[\"\\x\"]", "[\"\\u12\"]", "[\"\\ud800\"]", "[\"\\udc00\"]", "['a']", "[tru]", "\"a", "[\"a]", "]",
-        "[\"\xff\"]", "[\"\xc0\x80\"]", "[\"\xed\xa0\x80\"]", "[\"\xf4\x90\x80\x80\"]", "[\"\xe2\x82\"]", "{\"a\":1]", "[1}",
+        "",
+        " ",
+        "{",
+        "[1,]",
+        "{\"a\":1,}",
+        "[1 2]",
+        "{\"a\" 1}",
+        "{a:1}",
+        "[01]",
+        "[+1]",
+        "[.5]",
+        "[1.]",
+        "[1e]",
+        "[-]",
+        "[NaN]",
+        "[nan]",
+        "[Infinity]",
+        "[-Infinity]",
+        "[inf]",
+        "// x\n1",
+        "[1/* x */]",
+        "\xef\xbb\xbf{}",
+        "{} {}",
+        "[1]x",
+        "[\"\t\"]",
+        "[\"\\x\"]",
+        "[\"\\u12\"]",
+        "[\"\\ud800\"]",
+        "[\"\\udc00\"]",
+        "['a']",
+        "[tru]",
+        "\"a",
+        "[\"a]",
+        "]",
+        "[\"\xff\"]",
+        "[\"\xc0\x80\"]",
+        "[\"\xed\xa0\x80\"]",
+        "[\"\xf4\x90\x80\x80\"]",
+        "[\"\xe2\x82\"]",
+        "{\"a\":1]",
+        "[1}",
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) read_fails(wrong[i], strlen(wrong[i]), RC_INVALID);
     read_fails("[1]\0", 4, RC_INVALID);
@@ -154,8 +192,9 @@ static void test_scratch_factor_is_enough(void **state)
 {
     (void)state;
     static const char *const shapes[][3] = {
-        {"[1", ",1", "]"}, {"[[]", ",[]", "]"}, {"[[1", ",1", "]]"}, {"[ 1", ",1", "]"}, {"[\"\"", ",\"\"", "]"},
-        {"{\"\":1", ",\"\":1", "}"}, {"[{}", ",{}", "]"}, {"[\n1", ",1", "]"}, {"[[[[[[[[1", ",1", "]]]]]]]]"},
+        {"[1", ",1", "]"},   {"[[]", ",[]", "]"},     {"[[1", ",1", "]]"},
+        {"[ 1", ",1", "]"},  {"[\"\"", ",\"\"", "]"}, {"{\"\":1", ",\"\":1", "}"},
+        {"[{}", ",{}", "]"}, {"[\n1", ",1", "]"},     {"[[[[[[[[1", ",1", "]]]]]]]]"},
     };
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         for (size_t max = 20; max < TEXT_MAX; max = max * 9 / 8 + 1) {
@@ -187,7 +226,8 @@ static void test_text_at_an_unreadable_page(void **state)
     char *base = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     assert_true(base != MAP_FAILED);
     assert_int_equal(mprotect(base + page, page, PROT_NONE), 0);
-    static const char *const texts[] = {"{\"k\":[1,2,\"abc\",true,null]}", "[\"\\u", "[12", "tru", "[\"\xe2", "-", "\""};
+    static const char *const texts[] = {
+        "{\"k\":[1,2,\"abc\",true,null]}", "[\"\\u", "[12", "tru", "[\"\xe2", "-", "\""};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         size_t size = strlen(texts[i]);
         const struct json_value *root;
@@ -206,9 +246,16 @@ static void test_numbers_convert_only_when_they_fit(void **state)
         int rc;
         int64_t value;
     } integers[] = {
-        {"0", RC_OK, 0}, {"-0", RC_OK, 0}, {"9223372036854775807", RC_OK, INT64_MAX}, {"9223372036854775808", RC_INVALID, 0},
-        {"-9223372036854775808", RC_OK, INT64_MIN}, {"-9223372036854775809", RC_INVALID, 0}, {"1.0", RC_INVALID, 0},
-        {"1e2", RC_INVALID, 0}, {"\"5\"", RC_INVALID, 0}, {"123456789012345678901234567890", RC_INVALID, 0},
+        {"0", RC_OK, 0},
+        {"-0", RC_OK, 0},
+        {"9223372036854775807", RC_OK, INT64_MAX},
+        {"9223372036854775808", RC_INVALID, 0},
+        {"-9223372036854775808", RC_OK, INT64_MIN},
+        {"-9223372036854775809", RC_INVALID, 0},
+        {"1.0", RC_INVALID, 0},
+        {"1e2", RC_INVALID, 0},
+        {"\"5\"", RC_INVALID, 0},
+        {"123456789012345678901234567890", RC_INVALID, 0},
     };
     for (size_t i = 0; i < sizeof integers / sizeof integers[0]; i++) {
         int64_t got = 0;
@@ -257,7 +304,8 @@ static void test_duplicates_are_found_at_any_depth(void **state)
     assert_int_equal(duplicate_in("{\"\":1,\"\":1}"), RC_EXISTS);
     assert_int_equal(duplicate_in("{\"a\":1,\"\\u0061\":1}"), RC_EXISTS);
     assert_int_equal(duplicate_in("{\"a\":{\"a\":{\"a\":1}}}"), RC_OK);
-    assert_int_equal(duplicate_in("{\"a\":[{\"b\":1},{\"b\":1,\"c\":[{\"d\":{\"x\":1,\"y\":2,\"x\":3}}]}]}"), RC_EXISTS);
+    assert_int_equal(duplicate_in("{\"a\":[{\"b\":1},{\"b\":1,\"c\":[{\"d\":{\"x\":1,\"y\":2,\"x\":3}}]}]}"),
+                     RC_EXISTS);
     assert_int_equal(duplicate_in("[\"a\",\"a\",{\"a\":\"a\"}]"), RC_OK);
 }
 
@@ -265,7 +313,8 @@ static void test_duplicates_are_found_at_any_depth(void **state)
 static void put_object(size_t count, size_t same, const char *prefix)
 {
     size_t size = (size_t)sprintf(big, "{");
-    for (size_t i = 0; i < count; i++) size += (size_t)sprintf(big + size, "\"%s%zu\":{\"x\":%zu},", prefix, i * 7919 % count, i);
+    for (size_t i = 0; i < count; i++)
+        size += (size_t)sprintf(big + size, "\"%s%zu\":{\"x\":%zu},", prefix, i * 7919 % count, i);
     (void)sprintf(big + size, "\"%s%zu\":0}", prefix, same);
 }
 
@@ -304,7 +353,8 @@ static void test_spare_begins_behind_the_tree(void **state)
     put_object(40, 40, "m");
     const struct json_value *root = read_ok(big);
     struct json_scratch spare = json_spare(&scratch, root);
-    assert_true(spare.capacity < scratch.capacity && spare.capacity > scratch.capacity - 40 * 16 * 4 - strlen(big) - 200);
+    assert_true(spare.capacity < scratch.capacity &&
+                spare.capacity > scratch.capacity - 40 * 16 * 4 - strlen(big) - 200);
     assert_ptr_equal((char *)spare.memory + spare.capacity, memory + sizeof memory);
     memset(spare.memory, 0xff, 4096);
     assert_int_equal(json_count(root), 41);
@@ -315,8 +365,17 @@ static void test_write_gives_compact_text_back(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "{}", "[]", "null", "\"a\\\"b\\\\\"", "[[],{},[]]", "{\"a\":{},\"b\":[]}", "[1.0,1e5,-0]", "{\"a\":[1,{\"b\":null}],\"c\":true}",
-        "[[[]],[[1],2],3]", "{\"a\":{\"b\":{\"c\":1}},\"d\":[false]}", "[{},1]",
+        "{}",
+        "[]",
+        "null",
+        "\"a\\\"b\\\\\"",
+        "[[],{},[]]",
+        "{\"a\":{},\"b\":[]}",
+        "[1.0,1e5,-0]",
+        "{\"a\":[1,{\"b\":null}],\"c\":true}",
+        "[[[]],[[1],2],3]",
+        "{\"a\":{\"b\":{\"c\":1}},\"d\":[false]}",
+        "[{},1]",
     };
     char buffer[256];
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {

@@ -210,9 +210,9 @@ static void test_stops_sending_at_the_deadline(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_moves_bytes_without_a_loop), cmocka_unit_test(test_sends_two_pieces_in_one_call),
-        cmocka_unit_test(test_tells_end_from_reset),       cmocka_unit_test(test_reset_is_io),
-        cmocka_unit_test(test_waits_with_a_deadline),      cmocka_unit_test(test_sends_all_through_a_slow_reader),
+        cmocka_unit_test(test_moves_bytes_without_a_loop),    cmocka_unit_test(test_sends_two_pieces_in_one_call),
+        cmocka_unit_test(test_tells_end_from_reset),          cmocka_unit_test(test_reset_is_io),
+        cmocka_unit_test(test_waits_with_a_deadline),         cmocka_unit_test(test_sends_all_through_a_slow_reader),
         cmocka_unit_test(test_stops_sending_at_the_deadline),
     };
     return cmocka_run_group_tests_name("stream", tests, net_test_start, NULL);

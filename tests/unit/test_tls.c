@@ -78,7 +78,8 @@ static void visit_run(void *arg)
     struct visit *v = arg;
     struct stream s;
     stream_init(&s, net_test_connect(v->peer.port));
-    v->rc = tls_connect(&s, v->trust, span_text(v->host), v->deadline_us ? v->deadline_us : net_test_in_ms(8000), v->message);
+    v->rc = tls_connect(&s, v->trust, span_text(v->host), v->deadline_us ? v->deadline_us : net_test_in_ms(8000),
+                        v->message);
     if (v->rc == RC_OK) {
         assert_non_null(s.tls);
         if (v->talk) v->talk(&s);
@@ -361,7 +362,8 @@ static void bulk_echo(struct stream *s, unsigned index)
     static unsigned char received[BULK];
     size_t size = 0, done = 0;
     (void)index;
-    while (size < BULK && stream_recv_wait(s, received + size, BULK - size, &done, net_test_in_ms(5000)) == RC_OK) size += done;
+    while (size < BULK && stream_recv_wait(s, received + size, BULK - size, &done, net_test_in_ms(5000)) == RC_OK)
+        size += done;
     (void)stream_send_all(s, received, size, net_test_in_ms(5000));
 }
 
@@ -372,7 +374,8 @@ static void bulk_talk(struct stream *s)
     for (size_t i = 0; i < BULK; i++) bulk[i] = (unsigned char)(i * 13 >> 4);
     struct span first = span_of((char *)bulk, 100001), second = span_of((char *)bulk + 100001, BULK - 100001);
     assert_int_equal(stream_send_pair_all(s, first, second, net_test_in_ms(5000)), RC_OK);
-    while (stream_recv_wait(s, back + size, BULK - size > 5000 ? 5000 : BULK - size + (size == BULK), &done, net_test_in_ms(5000)) == RC_OK)
+    while (stream_recv_wait(s, back + size, BULK - size > 5000 ? 5000 : BULK - size + (size == BULK), &done,
+                            net_test_in_ms(5000)) == RC_OK)
         size += done;
     assert_int_equal(size, BULK);
     assert_memory_equal(back, bulk, BULK);
@@ -450,7 +453,8 @@ static void hangs_up(struct net_peer *peer, int fd, unsigned index)
     (void)recv(fd, buffer, sizeof buffer, 0);
 }
 
-static int visit_plain(void (*serve)(struct net_peer *peer, int fd, unsigned index), unsigned ms, char message[TLS_MESSAGE_MAX])
+static int visit_plain(void (*serve)(struct net_peer *peer, int fd, unsigned index), unsigned ms,
+                       char message[TLS_MESSAGE_MAX])
 {
     struct net_peer peer;
     struct visit v = {.trust = trust_root(), .host = "larder.test", .deadline_us = net_test_in_ms(ms)};

@@ -50,7 +50,8 @@ static void assert_span(struct span s, const char *want)
 static void test_tree_knows_where_it_stands(void **state)
 {
     (void)state;
-    struct yaml_node *root = read_ok("# a file\nlisten:\n  api: 127.0.0.1:8080  # here\n  \"list\": [a, 'b', \"\\u20ac\"]\nempty:\nnone: {}\n");
+    struct yaml_node *root = read_ok(
+        "# a file\nlisten:\n  api: 127.0.0.1:8080  # here\n  \"list\": [a, 'b', \"\\u20ac\"]\nempty:\nnone: {}\n");
     assert_int_equal(root->kind, YAML_MAPPING);
     assert_int_equal(root->line, 2);
     struct yaml_node *listen = root->child;
@@ -91,7 +92,10 @@ static void test_texts_without_nodes_have_no_root(void **state)
     assert_null(read_ok("# nothing\n\n"));
     assert_int_equal(read_ok("x")->kind, YAML_SCALAR);
     assert_int_equal(read_ok("- 1\n- 2")->kind, YAML_SEQUENCE);
-    assert_int_equal(read_ok("\xef\xbb\xbf" "a: 1")->kind, YAML_MAPPING);
+    assert_int_equal(read_ok("\xef\xbb\xbf"
+                             "a: 1")
+                         ->kind,
+                     YAML_MAPPING);
 }
 
 static void test_refusals_say_what_and_where(void **state)
@@ -149,7 +153,8 @@ static void test_a_full_arena_is_said(void **state)
         arena_init(&arena, memory, ARENA_SIZE, NULL);
         assert_non_null(arena_take(&arena, ARENA_SIZE - room, 1));
         rc = yaml_read(&arena, span_text(text), &root, &error);
-        assert_true(rc == RC_OK || (root == NULL && strcmp(error.message, "too large for the memory kept for it") == 0));
+        assert_true(rc == RC_OK ||
+                    (root == NULL && strcmp(error.message, "too large for the memory kept for it") == 0));
     }
     assert_int_equal(rc, RC_OK);
     arena_init(&arena, memory, ARENA_SIZE, NULL);
@@ -175,12 +180,9 @@ static int start(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_tree_knows_where_it_stands),
-        cmocka_unit_test(test_texts_without_nodes_have_no_root),
-        cmocka_unit_test(test_refusals_say_what_and_where),
-        cmocka_unit_test(test_depth_count_and_size_are_bounded),
-        cmocka_unit_test(test_a_full_arena_is_said),
-        cmocka_unit_test(test_the_library_gives_everything_back),
+        cmocka_unit_test(test_tree_knows_where_it_stands),  cmocka_unit_test(test_texts_without_nodes_have_no_root),
+        cmocka_unit_test(test_refusals_say_what_and_where), cmocka_unit_test(test_depth_count_and_size_are_bounded),
+        cmocka_unit_test(test_a_full_arena_is_said),        cmocka_unit_test(test_the_library_gives_everything_back),
     };
     return cmocka_run_group_tests_name("yaml", tests, start, NULL);
 }

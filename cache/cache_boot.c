@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cache/cache_boot.c — opening with everything that may be wrong, closing, limits, the timer. */
+#include <stdio.h>
+
+#include "cache/hot.h"
+#include "cache/inner.h"
+#include "platform/check.h"
+#include "platform/clock.h"
+#include "platform/crypto.h"
+#include "platform/rc.h"
+
+enum { CLOSE_TRIES = 2000, TIMER_US = 60000000 };
+
+int cache_reserve(const struct cache_limits *limits)
+{
+    struct cache *cache = &cache_self;
+    cache->limits = *limits;
+    int rc = exact_reserve(&cache->exact, limits->entries_max);
+    if (rc == RC_OK) rc = evict_reserve(&cache->evict, limits->entries_max);
+    if (rc == RC_OK) rc = hot_reserve(limits->hot_bytes);
+    if (rc == RC_OK) rc = entries_reserve(&cache->entries, limits->body_max);
+    if (rc == RC_OK) rc = writer_reserve(&cache->writer, limits->body_max);
+    if (rc == RC_OK) cache_metrics(cache);
+    return rc;
+}
+
+uint64_t cache_map_bytes(const struct cache_limits *limits)
+{
+    return limits->bytes_max + limits->bytes_max / 8 + CACHE_MAP_SLACK;
+}
+
+/* ---- the index from its rows */
+
+struct loading {
+    struct cache *cache;
+    unsigned unused; /* over the bound, or a digest twice: their rows leave */
+};
+
+static bool load_one(void *context, const struct entry_index *index)
+{
+    struct loading *loading = context;
+    struct cache *cache = loading->cache;
+    struct exact_tag tag = exact_tag_read(index->tag);
+    uint32_t position = exact_find(&cache->exact, tag);
+    if (position != EXACT_NONE) cache_forget(cache, position); /* the newer one counts */
+    if (cache->exact.count == cache->exact.capacity) {
+        if (evict_pick(&cache->evict, &position) != RC_OK) return false;
+        cache_forget(cache, position);
+    }
+    if (exact_add(&cache->exact, tag, index->id, index->created_s, index->ttl_s, &position) == RC_OK)
+        evict_add(&cache->evict, position, index->cost, index->flags & ENTRY_PINNED);
+    return true;
+}
+
+int cache_index_load(struct cache *cache, unsigned *damaged)
+{
+    struct loading loading = {.cache = cache};
+    return entries_scan(&cache->entries, 0, load_one, &loading, damaged);
+}
+
+/* ---- opening */
+
+static int boot_say(struct cache_boot *boot, int rc, const char *format, const char *path, const char *detail)
+{
+    snprintf(boot->message, sizeof boot->message, format, path, detail);
+    return rc;
+}
+
+static int open_entries(struct cache *cache)
+{
+    struct hash_key key;
+    crypto_random(&key, sizeof key);
+    return entries_open(&cache->entries, cache->home.entries, cache_map_bytes(&cache->limits), cache->read_only, &key);
+}
+
+static int start_cold(struct cache *cache, struct cache_boot *boot, const char *why)
+{
+    if (cache->read_only)
+        return boot_say(boot, RC_OK, "the store %s is damaged (%s) and cannot be moved aside: nothing is stored",
+                        cache->home.entries, why);
+    int rc = home_move_aside(&cache->home);
+    boot->moved_aside = rc == RC_OK;
+    if (rc != RC_OK)
+        return boot_say(boot, rc, "the store %s is damaged and cannot be moved aside: %s", cache->home.entries, rc_name(rc));
+    (void)boot_say(boot, rc, "the store %s was damaged (%s): moved to entries.damaged, started empty", cache->home.entries,
+                   why);
+    rc = open_entries(cache);
+    boot->fresh = rc == RC_OK;
+    return rc;
+}
+
+/* Every error but a newer version ends in serving without the store, said once. */
+static int open_checked(struct cache *cache, struct cache_boot *boot)
+{
+    char reason[KV_REASON_MAX];
+    int rc = kv_inspect(cache->home.entries, reason);
+    boot->fresh = rc == RC_NOT_FOUND;
+    if (rc == RC_CORRUPT) return start_cold(cache, boot, reason);
+    if (rc == RC_NOT_FOUND && cache->read_only)
+        return boot_say(boot, RC_OK, "%s cannot be written (%s): nothing is stored", cache->home.folder, "read only");
+    rc = open_entries(cache);
+    if (rc == RC_READ_ONLY && !cache->read_only) {
+        cache->read_only = cache->home.read_only = true;
+        rc = open_entries(cache);
+    }
+    if (rc == RC_CORRUPT) return start_cold(cache, boot, "its tables do not make sense");
+    if (rc == RC_VERSION)
+        return boot_say(boot, rc, "%s was written by a newer Larder: use that one, or move the folder away%s",
+                        cache->home.entries, "");
+    return rc;
+}
+
+static int load_all(struct cache *cache, struct cache_boot *boot)
+{
+    unsigned damaged = 0;
+    int rc = cache_index_load(cache, &damaged);
+    if (rc == RC_OK) rc = state_restore(&cache->state, &cache->entries);
+    metric_add(&cache->corrupt, damaged);
+    if (rc == RC_CORRUPT) {
+        entries_close(&cache->entries);
+        exact_clear(&cache->exact);
+        evict_clear(&cache->evict);
+        rc = start_cold(cache, boot, "a tree does not make sense");
+    }
+    boot->entries = cache->exact.count;
+    return rc;
+}
+
+static int start_writer(struct cache *cache)
+{
+    struct writer_limits limits = {.body_max = cache->limits.body_max, .sync_us = cache->limits.sync_us,
+                                   .map_bytes = cache_map_bytes(&cache->limits)};
+    return writer_start(&cache->writer, &cache->entries, &cache->home, &limits, cache_report);
+}
+
+int cache_open(const char *data_folder, struct cache_boot *boot)
+{
+    struct cache *cache = &cache_self;
+    *boot = (struct cache_boot){0};
+    int rc = home_open(&cache->home, data_folder);
+    if (rc == RC_EXISTS)
+        return boot_say(boot, rc, "%s is in use by another process%s", data_folder, "");
+    if (rc != RC_OK) return boot_say(boot, rc, "cannot open the data folder %s: %s", data_folder, rc_name(rc));
+    cache->read_only = cache->home.read_only;
+    exact_clear(&cache->exact);
+    evict_clear(&cache->evict);
+    evict_policy_set(&cache->evict, cache->limits.eviction == EVICT_LRU ? EVICT_POLICY_LRU : EVICT_POLICY_SIEVE);
+    state_init(&cache->state, &cache->exact, &cache->evict, &cache->writer);
+    rc = open_checked(cache, boot);
+    exact_key(&cache->exact, &cache->entries.tag_key);
+    if (rc == RC_OK && entries_are_open(&cache->entries)) rc = load_all(cache, boot);
+    if (rc == RC_VERSION) {
+        home_close(&cache->home);
+        return rc;
+    }
+    if (rc != RC_OK) /* no room for a new one, or a disk that does not read: the writer tries again */
+        (void)boot_say(boot, rc, "the store %s does not open (%s): serving without it", cache->home.entries, rc_name(rc));
+    rc = start_writer(cache);
+    if (rc != RC_OK) cache->read_only = true;
+    boot->read_only = cache->read_only;
+    if (cache->read_only && boot->message[0] == '\0')
+        (void)boot_say(boot, rc, "%s cannot be written%s: what is there is served, nothing is stored", data_folder, "");
+    cache->open = true;
+    cache->timer.fire = cache_timer;
+    (void)loop_timer_set(&cache->timer, clock_monotonic_us() + TIMER_US);
+    return RC_OK;
+}
+
+/* ---- the timer: one part of the state a turn while one is being written, else a look once a minute */
+
+void cache_timer(struct loop_timer *timer)
+{
+    struct cache *cache = &cache_self;
+    uint64_t now = clock_monotonic_us();
+    state_begin(&cache->state, now, false);
+    bool more = state_step(&cache->state) != RC_EMPTY;
+    (void)loop_timer_set(timer, now + (more ? STATE_TURN_US : TIMER_US));
+}
+
+static void save_state(struct cache *cache)
+{
+    state_begin(&cache->state, clock_monotonic_us(), true);
+    int rc = state_step(&cache->state);
+    for (unsigned tries = 0; rc != RC_EMPTY && rc != RC_READ_ONLY && tries < CLOSE_TRIES; tries++) {
+        if (rc == RC_FULL) writer_wait(&cache->writer, 1000);
+        rc = state_step(&cache->state);
+    }
+}
+
+void cache_close(void)
+{
+    struct cache *cache = &cache_self;
+    if (!cache->open) return;
+    loop_timer_cancel(&cache->timer);
+    if (cache->writer.running) save_state(cache);
+    writer_stop(&cache->writer);
+    hot_clear();
+    entries_close(&cache->entries);
+    home_close(&cache->home);
+    cache->open = false;
+}
+
+void cache_limits_set(const struct cache_limits *limits)
+{
+    struct cache *cache = &cache_self;
+    uint64_t map = cache->entries.kv.map_bytes;
+    struct cache_limits *mine = &cache->limits;
+    mine->entries_max = limits->entries_max < cache->exact.capacity ? limits->entries_max : cache->exact.capacity;
+    mine->bytes_max = limits->bytes_max;
+    if (map > 0 && cache_map_bytes(mine) > map) mine->bytes_max = (map - CACHE_MAP_SLACK) / 9 * 8;
+    mine->sync_us = limits->sync_us;
+    mine->eviction = limits->eviction;
+    evict_policy_set(&cache->evict, mine->eviction == EVICT_LRU ? EVICT_POLICY_LRU : EVICT_POLICY_SIEVE);
+    if (cache->writer.running) writer_sync_interval(&cache->writer, mine->sync_us);
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cache/inner.h — the parts of the one cache, for cache/cache*.c only. */
+#ifndef CACHE_INNER_H
+#define CACHE_INNER_H
+
+#include "cache/cache.h"
+#include "cache/evict.h"
+#include "cache/exact.h"
+#include "cache/state.h"
+#include "platform/metric.h"
+#include "storage/writer.h"
+
+enum {
+    CACHE_VICTIMS_MAX = 1024, /* of one eviction: a hundredth of the entries, at most this */
+    CACHE_VICTIM_SHARE = 100,
+    CACHE_MAP_SLACK = 64 << 20, /* and an eighth: tree pages, half-filled pages, pages not free yet */
+};
+
+struct cache {
+    struct home home;
+    struct entries entries;
+    struct writer writer;
+    struct exact exact;
+    struct evict evict;
+    struct state state;
+    struct cache_limits limits;
+    bool open, read_only;
+    uint64_t expired_found;
+    uint64_t victims[CACHE_VICTIMS_MAX];
+    struct loop_timer timer;
+    struct metric stored, evicted, corrupt, dropped_full, dropped_other;
+};
+
+extern struct cache cache_self;
+
+int cache_index_load(struct cache *cache, unsigned *damaged);
+void cache_forget(struct cache *cache, uint32_t position);
+void cache_report(const struct writer_event *event);
+void cache_timer(struct loop_timer *timer);
+void cache_metrics(struct cache *cache);
+uint64_t cache_map_bytes(const struct cache_limits *limits);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* storage/home.c — folders and renames. */
+#include "storage/home.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "platform/rc.h"
+
+static const char *const environment_files[] = {"data.mdb", "lock.mdb"};
+
+int home_open(struct home *home, const char *data_folder)
+{
+    char path[FILE_PATH_MAX];
+    *home = (struct home){.lock = -1};
+    int rc = file_join(home->folder, data_folder, "");
+    if (rc == RC_OK) rc = file_join(home->entries, data_folder, "entries");
+    if (rc == RC_OK) rc = file_join(path, data_folder, "lock");
+    if (rc != RC_OK) return rc;
+    rc = file_make_folder(data_folder, 0700);
+    if (rc == RC_OK) rc = file_lock(path, &home->lock);
+    if (rc == RC_OK) rc = file_make_folder(home->entries, 0700);
+    if (rc == RC_OK && access(home->entries, W_OK) != 0) rc = file_from_errno(errno);
+    home->read_only = rc == RC_READ_ONLY || rc == RC_DENIED;
+    return home->read_only ? RC_OK : rc;
+}
+
+void home_close(struct home *home)
+{
+    if (home->lock >= 0) close(home->lock);
+    home->lock = -1;
+}
+
+/* Only files that are ours by name: a folder with others in it stays, and so does what is in it. */
+static int remove_environment(const char *folder)
+{
+    char path[FILE_PATH_MAX];
+    for (size_t i = 0; i < sizeof environment_files / sizeof environment_files[0]; i++)
+        if (file_join(path, folder, environment_files[i]) == RC_OK) unlink(path);
+    return rmdir(folder) == 0 ? RC_OK : file_from_errno(errno);
+}
+
+int home_drop_damaged(struct home *home)
+{
+    char damaged[FILE_PATH_MAX];
+    int rc = file_join(damaged, home->folder, "entries.damaged");
+    return rc == RC_OK ? remove_environment(damaged) : rc;
+}
+
+/* Makes the rename last: without it a power cut could bring the damaged one back. */
+static int sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return file_from_errno(errno);
+    int rc = fsync(fd) == 0 ? RC_OK : file_from_errno(errno);
+    close(fd);
+    return rc;
+}
+
+int home_move_aside(struct home *home)
+{
+    char damaged[FILE_PATH_MAX];
+    int rc = file_join(damaged, home->folder, "entries.damaged");
+    if (rc != RC_OK) return rc;
+    if (home->read_only) return RC_READ_ONLY;
+    rc = home_drop_damaged(home);
+    if (rc != RC_OK && rc != RC_NOT_FOUND) return rc;
+    if (rename(home->entries, damaged) != 0) return file_from_errno(errno);
+    rc = file_make_folder(home->entries, 0700);
+    return rc == RC_OK ? sync_folder(home->folder) : rc;
+}
