@@ -22,8 +22,10 @@ static void put_member(struct text *out, struct span name, const struct json_val
 {
     text_put_json(out, name);
     text_put_char(out, ':');
-    if (value) json_write(out, value);
-    else text_put_text(out, "null");
+    if (value)
+        json_write(out, value);
+    else
+        text_put_text(out, "null");
 }
 
 static void begin_event(struct text *out, const char *type)
@@ -53,7 +55,8 @@ static void put_start_usage(struct text *out, const struct json_value *usage)
         separator = ",";
         if (is(walk.name, "output_tokens") && json_i64(walk.value, &tokens) == RC_OK)
             text_put_text(out, tokens > 0 ? "\"output_tokens\":1" : "\"output_tokens\":0");
-        else put_member(out, walk.name, walk.value);
+        else
+            put_member(out, walk.name, walk.value);
     }
     text_put_char(out, '}');
 }
@@ -68,9 +71,12 @@ static void send_start(struct text *out, const struct json_value *message)
         bool end = is(walk.name, "stop_reason") || is(walk.name, "stop_sequence");
         text_put_text(out, separator);
         separator = ",";
-        if (is(walk.name, "content")) text_put_text(out, "\"content\":[]");
-        else if (is(walk.name, "usage")) put_start_usage(out, walk.value);
-        else put_member(out, walk.name, end ? NULL : walk.value);
+        if (is(walk.name, "content"))
+            text_put_text(out, "\"content\":[]");
+        else if (is(walk.name, "usage"))
+            put_start_usage(out, walk.value);
+        else
+            put_member(out, walk.name, end ? NULL : walk.value);
     }
     text_put_char(out, '}');
     end_event(out);

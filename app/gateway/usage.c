@@ -48,6 +48,8 @@ static void read_anthropic(const struct json_value *object, struct usage *usage)
 void usage_read(enum dialect dialect, const struct json_value *object, struct usage *usage)
 {
     if (json_kind(object) != JSON_OBJECT) return;
-    if (dialect == DIALECT_OPENAI) read_openai(object, usage);
-    else read_anthropic(object, usage);
+    if (dialect == DIALECT_OPENAI)
+        read_openai(object, usage);
+    else
+        read_anthropic(object, usage);
 }
