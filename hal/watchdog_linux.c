@@ -14,12 +14,6 @@
 
 static int device = -1;
 
-/* The system call itself: C libraries disagree about the type of ioctl's request. */
-static long control(unsigned long request, void *argument)
-{
-    return syscall(SYS_ioctl, device, request, argument);
-}
-
 static int rc_of_open(void)
 {
     switch (errno) {
@@ -37,6 +31,12 @@ static int rc_of_open(void)
     }
 }
 
+/* musl and glibc disagree on the type of a request. */
+static long control(unsigned long request, void *argument)
+{
+    return syscall(SYS_ioctl, device, request, argument);
+}
+
 int watchdog_arm(unsigned timeout_s)
 {
     char path[SMALL_FILE_PATH_MAX];
@@ -48,7 +48,7 @@ int watchdog_arm(unsigned timeout_s)
     if (device < 0)
         return rc_of_open();
     /* A device with a fixed time refuses this; it is armed all the same. */
-    (void)control( WDIOC_SETTIMEOUT, &seconds);
+    (void)control(WDIOC_SETTIMEOUT, &seconds);
     return RC_OK;
 }
 

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "platform/clock.h"
+#include "platform/plan.h"
 #include "platform/rc.h"
 
 enum {
@@ -267,9 +268,20 @@ static void *flusher_main(void *unused)
     return unused;
 }
 
+static void note_memory(void)
+{
+    static bool noted;
+    if (noted)
+        return;
+    noted = true;
+    plan_note("log ring", LOG_RING_LINES, sizeof(struct line), 0, sizeof ring);
+    plan_note("log flusher stack", 1, FLUSHER_STACK, 0, FLUSHER_STACK);
+}
+
 int log_start(void)
 {
     pthread_attr_t attributes;
+    note_memory();
     sigset_t all, before;
     sigfillset(&all);
     pthread_attr_init(&attributes);

@@ -27,7 +27,8 @@ enum {
     RECORD_MAX = 4096,       /* of the file of faults: only its end is read */
 };
 
-extern const ElfW(Dyn) _DYNAMIC[] __attribute__((weak, visibility("hidden")));
+/* The linker's own symbol; absent in a program that is not position independent, which needs no base either. */
+extern const char dynamic_section[] __asm__("_DYNAMIC") __attribute__((weak, visibility("hidden")));
 
 /* PT_GNU_RELRO is what the dynamic loader protects where there is one. There is no PT_PHDR in our program: the load
  * address is that of _DYNAMIC less its address in the file. */
@@ -37,8 +38,8 @@ static int protect_relro(void)
     const ElfW(Phdr) *relro = NULL;
     uintptr_t base = 0;
     for (size_t i = 0; headers && i < getauxval(AT_PHNUM); i++) {
-        if (headers[i].p_type == PT_DYNAMIC && _DYNAMIC)
-            base = (uintptr_t)_DYNAMIC - headers[i].p_vaddr;
+        if (headers[i].p_type == PT_DYNAMIC && dynamic_section)
+            base = (uintptr_t)dynamic_section - headers[i].p_vaddr;
         if (headers[i].p_type == PT_GNU_RELRO)
             relro = &headers[i];
     }
@@ -227,8 +228,12 @@ static void fault_handler(int signal_number, siginfo_t *info, void *context)
 void start_faults(void)
 {
     static _Alignas(16) unsigned char stack[FAULT_STACK];
+    static bool started; /* a second time would take our own handler for the former one */
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     struct sigaction action = {.sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+    if (started)
+        return;
+    started = true;
     sigaltstack(&alternate, NULL);
     sigfillset(&action.sa_mask);
     for (unsigned i = 0; i < FATAL_SIGNALS; i++)
