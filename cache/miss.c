@@ -24,8 +24,8 @@ enum { SETTLED = 1, STORABLE = 2 };
 
 struct recent {
     struct request_parts parts;
-    uint64_t serial; /* 0: empty; larger is newer */
-    uint16_t next[KEYS]; /* the link behind each of this request's, in its bucket */
+    uint64_t serial;      /* 0: empty; larger is newer */
+    uint16_t next[KEYS];  /* the link behind each of this request's, in its bucket */
     unsigned char linked; /* bit k: key k leads here */
     unsigned char state;
 };
@@ -161,14 +161,17 @@ void miss_explain(const struct request_parts *parts, enum miss_reason *reason, e
 const char *miss_text(enum miss_reason reason, enum request_part part)
 {
     static const char *const reasons[] = {
-        [MISS_NONE] = "none",       [MISS_NEVER_SEEN] = "never_seen", [MISS_EXPIRED] = "expired",
-        [MISS_EVICTED] = "evicted", [MISS_DIFFERS] = "differs",       [MISS_BYPASS] = "bypass",
+        [MISS_NONE] = "none",
+        [MISS_NEVER_SEEN] = "never_seen",
+        [MISS_EXPIRED] = "expired",
+        [MISS_EVICTED] = "evicted",
+        [MISS_DIFFERS] = "differs",
+        [MISS_BYPASS] = "bypass",
         [MISS_NOT_STORABLE] = "not_storable",
     };
     static const char *const differs[PARTS] = {
-        [PART_ROUTE] = "differs:route",     [PART_MODEL] = "differs:model",
-        [PART_SYSTEM] = "differs:system",   [PART_TOOLS] = "differs:tools",
-        [PART_PARAMETERS] = "differs:parameters", [PART_HISTORY] = "differs:history",
+        [PART_ROUTE] = "differs:route", [PART_MODEL] = "differs:model",           [PART_SYSTEM] = "differs:system",
+        [PART_TOOLS] = "differs:tools", [PART_PARAMETERS] = "differs:parameters", [PART_HISTORY] = "differs:history",
         [PART_QUERY] = "differs:query",
     };
     if (reason == MISS_DIFFERS && part < PARTS) return differs[part];

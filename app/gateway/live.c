@@ -72,8 +72,10 @@ static void end_event(struct live_stream *live, struct span body, size_t to, con
     struct json_scratch rest = *scratch;
     live->scanned = to;
     if (!event_read(span_of(body.data + event.from, to - event.from), &rest, &event)) return;
-    if (live->dialect == DIALECT_OPENAI) look_at_openai(live, &event, &rest);
-    else look_at_anthropic(live, &event, &rest);
+    if (live->dialect == DIALECT_OPENAI)
+        look_at_openai(live, &event, &rest);
+    else
+        look_at_anthropic(live, &event, &rest);
 }
 
 /* The second half of a CRLF whose CR ended the last line of an earlier piece. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_live.c — events of a live stream, whatever the pieces it comes in. */
-#include "dialect_test.h"
+#include "tests/support/dialect_test.h"
 
 static struct live_stream live;
 
@@ -40,7 +40,8 @@ static void test_openai_stream_to_its_end(void **state)
     const enum dialect d = DIALECT_OPENAI;
     assert_scan(d, DELTA, DELTA_SIZE, false, false, 0, 0);
     assert_scan(d, DELTA DELTA "data: {\"cho", 2 * DELTA_SIZE, false, false, 0, 0);
-    assert_scan(d, DELTA USAGE DONE, DELTA_SIZE + USAGE_SIZE + DONE_SIZE, true, false, DELTA_SIZE, DELTA_SIZE + USAGE_SIZE);
+    assert_scan(d, DELTA USAGE DONE, DELTA_SIZE + USAGE_SIZE + DONE_SIZE, true, false, DELTA_SIZE,
+                DELTA_SIZE + USAGE_SIZE);
     assert_scan(d, DELTA "data:[DONE] \n\n", DELTA_SIZE + 14, true, false, 0, 0);
     assert_scan(d, DELTA "data: [DONE]", DELTA_SIZE, true, false, 0, 0);
     assert_scan(d, DELTA "data: [DONE", DELTA_SIZE, false, false, 0, 0);
@@ -53,7 +54,10 @@ static void test_every_line_end_closes_events(void **state)
     assert_scan(d, "data: 1\r\n\r\ndata: [DONE]\r\n\r\n", 27, true, false, 0, 0);
     assert_scan(d, "data: 1\r\rdata: [DONE]\r\r", 23, true, false, 0, 0);
     assert_scan(d, ": ping\n\ndata: 1\n\n:\n\n", 20, false, false, 0, 0);
-    assert_scan(d, "\xef\xbb\xbf" "data: {\"choices\":[],\"usage\":{}}\n\n", 36, false, false, 0, 36);
+    assert_scan(d,
+                "\xef\xbb\xbf"
+                "data: {\"choices\":[],\"usage\":{}}\n\n",
+                36, false, false, 0, 36);
 }
 
 static void test_only_a_usage_chunk_is_hidden(void **state)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_miss.c — one reason per miss, and the ring's turning. */
-#include "dialect_test.h"
+#include "tests/support/dialect_test.h"
 
 #include "cache/miss.h"
 
@@ -17,8 +17,8 @@ static int reserve(void **state)
 #define TEST(name) cmocka_unit_test_setup(name, reserve)
 
 /* A request as seven small numbers. */
-static struct request_parts request(uint64_t route, uint64_t model, uint64_t system, uint64_t tools, uint64_t parameters,
-                                    uint64_t history, uint64_t query)
+static struct request_parts request(uint64_t route, uint64_t model, uint64_t system, uint64_t tools,
+                                    uint64_t parameters, uint64_t history, uint64_t query)
 {
     return (struct request_parts){{route, model, system, tools, parameters, history, query}};
 }
@@ -36,7 +36,7 @@ static void test_one_differing_part_is_named(void **state)
     struct request_parts base = request(1, 2, 3, 4, 5, 6, 7);
     assert_reason(base, "never_seen");
     miss_remember(&base);
-    static const char *const want[PARTS] = {"differs:route", "differs:model",      "differs:system", "differs:tools",
+    static const char *const want[PARTS] = {"differs:route",      "differs:model",   "differs:system", "differs:tools",
                                             "differs:parameters", "differs:history", "differs:query"};
     for (unsigned i = 0; i < PARTS; i++) {
         struct request_parts other = base;
@@ -154,8 +154,8 @@ static void test_random_requests_agree_with_a_list(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_one_differing_part_is_named),    TEST(test_the_newest_of_several_decides),
-        TEST(test_the_same_request_tells_its_end), TEST(test_the_ring_forgets_the_oldest),
+        TEST(test_one_differing_part_is_named),       TEST(test_the_newest_of_several_decides),
+        TEST(test_the_same_request_tells_its_end),    TEST(test_the_ring_forgets_the_oldest),
         TEST(test_random_requests_agree_with_a_list),
     };
     return cmocka_run_group_tests_name("miss", tests, NULL, NULL);
