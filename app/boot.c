@@ -39,12 +39,15 @@ static struct boot {
     struct fiber_pool background;
     struct loop_source signals;
     struct loop_timer drain_timer, hourly;
+    struct arena baseline_arena;
+    struct config *baseline; /* the configuration of the boot, which the plan follows: what a reload is compared with */
     uint64_t drain_deadline_us, started_us;
     bool ready, draining, reloading;
     unsigned api_port, admin_port;
 } boot;
 
 static char config_text[CONFIG_TEXT_MAX];
+static size_t config_size;
 
 uint64_t boot_uptime_us(void)
 {
@@ -85,25 +88,42 @@ static void put_report(struct text *out, const struct config_report *report)
         text_format(out, "larder: and %u more\n", report->left_out);
 }
 
+static int read_config(struct arena *arena, struct config **config, struct config_report *report)
+{
+    struct config_source source = {.file_name = boot.config_path[0] ? boot.config_path : NULL,
+                                   .overrides = boot.options->overrides,
+                                   .override_count = boot.options->override_count,
+                                   .environment = environment};
+    return config_load(arena, span_of(config_text, config_size), &source, config, report);
+}
+
 /* Reads the file, or the built-in default, into `next`. What is to be said is in `out`. */
 static int load_config(struct generation *next, struct text *out)
 {
     struct config_report report = {0};
-    size_t size = 0;
+    config_size = 0;
     if (boot.config_path[0]) {
-        int rc = file_read(boot.config_path, config_text, sizeof config_text, &size);
+        int rc = file_read(boot.config_path, config_text, sizeof config_text, &config_size);
         if (rc != RC_OK) {
             text_format(out, "larder: error: cannot read the configuration %s: %s\n", boot.config_path, rc_name(rc));
             return rc;
         }
     }
-    struct config_source source = {.file_name = boot.config_path[0] ? boot.config_path : NULL,
-                                   .overrides = boot.options->overrides,
-                                   .override_count = boot.options->override_count,
-                                   .environment = environment};
-    int rc = config_load(&next->arena, span_of(config_text, size), &source, &next->config, &report);
+    int rc = read_config(&next->arena, &next->config, &report);
     put_report(out, &report);
     return rc;
+}
+
+/* Once more, to where no reload goes. */
+static int keep_baseline(void)
+{
+    struct config_report report = {0};
+    void *region;
+    int rc = plan_take("configuration of the boot", 1, CONFIG_ARENA_SIZE, PLAN_LAZY, 0, NULL, &region);
+    if (rc != RC_OK)
+        return rc;
+    arena_init(&boot.baseline_arena, region, CONFIG_ARENA_SIZE, NULL);
+    return read_config(&boot.baseline_arena, &boot.baseline, &report);
 }
 
 static void print_err(const struct text *text)
@@ -332,11 +352,13 @@ int boot_plan(const struct boot_options *options)
     static char said[16 << 10], printed[32 << 10];
     struct generation *next;
     struct text out = text_on(printed, sizeof printed);
-    plan_dry_run();
     int code = begin_with_config(options, &next, said, sizeof said);
     if (code != 0)
         return code;
-    int rc = reserve_all(next->config);
+    int rc = keep_baseline();
+    if (rc == RC_OK)
+        rc = reserve_all(next->config);
+    plan_measure();
     boot_print_plan(&out);
     fputs(printed, stdout);
     if (rc != RC_OK)
@@ -384,10 +406,9 @@ int boot_reload(struct text *out)
         return RC_AGAIN;
     }
     boot.reloading = true;
-    const struct config *old = gateway.current->config;
     int rc = load_config(next, out);
     if (rc == RC_OK) {
-        config_restart_needed(old, next->config, &restart);
+        config_restart_needed(boot.baseline, next->config, &restart);
         rc = gateway_apply(next, message, sizeof message);
     }
     boot.reloading = false;
@@ -657,6 +678,8 @@ int boot_serve(const struct boot_options *options)
     int rc = block_signals(&signals);
     start_faults();
     if (rc == RC_OK)
+        rc = keep_baseline();
+    if (rc == RC_OK)
         rc = reserve_all(c);
     if (rc != RC_OK)
         return fail("cannot take the planned memory (see `larder plan`)", rc);
@@ -666,6 +689,7 @@ int boot_serve(const struct boot_options *options)
         rc = log_start();
     if (rc != RC_OK)
         return fail("cannot start", rc);
+    plan_measure();
     plan_seal();
     heap_trap_arm(getenv("LARDER_HEAP_TRAP_ABORT") != NULL);
     return start_serving(first);

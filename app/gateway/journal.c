@@ -87,7 +87,7 @@ static void register_all(void)
 int journal_reserve(void)
 {
     void *region;
-    int rc = plan_take("gateway journal", JOURNAL_SIZE, sizeof(struct journal_row), PLAN_LAZY, 0, NULL, &region);
+    int rc = plan_take("gateway journal", JOURNAL_SIZE, sizeof(struct journal_row), PLAN_TOUCHED, 0, NULL, &region);
     if (rc != RC_OK)
         return rc;
     rows = region;

@@ -17,7 +17,7 @@ static const char *const counting_fields[] = {"openai-organization", "openai-pro
 int shortcut_reserve(void)
 {
     void *region;
-    int rc = plan_take("gateway short cuts", SHORTCUT_SLOTS, sizeof(struct shortcut), PLAN_LAZY, 0, NULL, &region);
+    int rc = plan_take("gateway short cuts", SHORTCUT_SLOTS, sizeof(struct shortcut), PLAN_TOUCHED, 0, NULL, &region);
     slots = region;
     return rc;
 }

@@ -97,7 +97,10 @@ static void put_credential(struct text *out, const struct request *r, const stru
 static void put_host(struct text *out, const struct config_provider *provider)
 {
     text_put_text(out, "Host: ");
+    bool v6 = memchr(provider->host.data, ':', provider->host.size) != NULL;
+    text_put_text(out, v6 ? "[" : "");
     text_put_span(out, provider->host);
+    text_put_text(out, v6 ? "]" : "");
     if (provider->port != (provider->tls ? 443u : 80u)) {
         text_put_char(out, ':');
         text_put_u64(out, provider->port);
