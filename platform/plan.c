@@ -170,8 +170,7 @@ static size_t resident(void *base, size_t size)
     size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = size / page, count = 0;
     for (size_t from = 0; from < pages; from += sizeof map) {
         size_t part = pages - from < sizeof map ? pages - from : sizeof map;
-        if (mincore((char *)base + from * page, part * page, map) != 0)
-            return 0;
+        if (mincore((char *)base + from * page, part * page, map) != 0) return 0;
         for (size_t i = 0; i < part; i++) count += map[i] & 1;
     }
     return count * page;
@@ -181,8 +180,7 @@ void plan_measure(void)
 {
     size_t known = 0;
     for (size_t i = 0; i < term_count; i++) {
-        if (bases[i] && terms[i].committed == 0)
-            terms[i].committed = resident(bases[i], terms[i].reserved);
+        if (bases[i] && terms[i].committed == 0) terms[i].committed = resident(bases[i], terms[i].reserved);
         known += terms[i].committed;
     }
     size_t now = plan_private_now();
