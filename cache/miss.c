@@ -106,6 +106,7 @@ static void forget(struct recent *r)
     r->serial = 0;
 }
 
+/* Takes the key over from an older request; one of the same parts loses all of its keys so. */
 static void link_key(struct recent *r, unsigned key)
 {
     uint16_t *older = find_link(&r->parts, key);
@@ -124,8 +125,6 @@ static struct recent *find(const struct request_parts *parts, unsigned left_out)
 
 void miss_remember(const struct request_parts *parts)
 {
-    struct recent *same = find(parts, PARTS);
-    if (same) forget(same);
     struct recent *r = &table.ring[table.serial++ & (MISS_RECENT - 1)];
     if (r->serial) forget(r);
     *r = (struct recent){.parts = *parts, .serial = table.serial};
