@@ -12,6 +12,14 @@
 
 static struct flight *flights; /* those that may be joined or are running */
 static unsigned flight_count;
+static bool draining;
+
+void flights_drain(void)
+{
+    draining = true;
+    for (struct flight *f = flights; f; f = f->next)
+        if (f->sink_count == 0) fiber_cancel(f->fiber);
+}
 
 unsigned flights_now(void)
 {
@@ -169,7 +177,7 @@ static void nobody_waits(struct flight *f)
 {
     uint64_t budget = f->leader->config->finish_for_store_us;
     if (f->complete || f->ended) return;
-    if (f->bypass || f->overflow || budget == 0 || (f->head_known && f->status != 200)) {
+    if (f->bypass || f->overflow || budget == 0 || draining || (f->head_known && f->status != 200)) {
         fiber_cancel(f->fiber);
         return;
     }
@@ -409,4 +417,21 @@ void flight_lead(struct request *r, bool bypass)
 void flight_abort(struct flight *f)
 {
     while (f->sinks) abort_sink(f, f->sinks);
+}
+
+void flight_drop_laggards(struct flight *f, size_t most)
+{
+    for (struct sink *sink = f->sinks, *next; sink; sink = next) {
+        next = sink->next;
+        if (sink->blocked || sink->at < most)
+            abort_sink(f, sink);
+    }
+}
+
+void flight_drop_other_form(struct flight *f)
+{
+    for (struct sink *sink = f->sinks, *next; sink; sink = next) {
+        next = sink->next;
+        if (!view_is_live(f, (enum view)sink->view)) abort_sink(f, sink);
+    }
 }

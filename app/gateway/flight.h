@@ -21,5 +21,7 @@ int flight_join(struct request *r);
 void flight_lead(struct request *r, bool bypass);
 
 unsigned flights_now(void);
+/* The box is stopping: no call goes on for the store alone. */
+void flights_drain(void);
 
 #endif

@@ -37,23 +37,36 @@ static size_t sendable(const struct flight *f)
     return f->stream && f->usage_asked ? f->live.scanned : f->size;
 }
 
-bool flight_sinks_drained(const struct flight *f)
+static unsigned drained_count(const struct flight *f)
 {
+    unsigned count = 0;
     for (const struct sink *sink = f->sinks; sink; sink = sink->next)
-        if (sink->blocked || sink->at < sendable(f)) return false;
-    return true;
+        count += !sink->blocked && sink->at >= sendable(f);
+    return count;
+}
+
+/* Waits until every sink has had what is recorded. One that holds the others up for long is let go. */
+static int wait_until_drained(struct flight *f)
+{
+    uint64_t patience_us = clock_monotonic_us() + LAGGARD_US;
+    while (drained_count(f) < f->sink_count) {
+        f->waiting_for_sinks = true;
+        int rc = fiber_park(drained_count(f) ? patience_us : clock_monotonic_us() + SINK_PATIENCE_US);
+        f->waiting_for_sinks = false;
+        if (rc == RC_CANCELLED)
+            return rc;
+        if (drained_count(f) && clock_monotonic_us() >= patience_us)
+            flight_drop_laggards(f, sendable(f));
+    }
+    return RC_OK;
 }
 
 /* Too large to keep: what everyone has had is let go, so that the recording becomes a window. */
 static int slide(struct flight *f)
 {
-    f->overflow = true;
-    while (!flight_sinks_drained(f)) {
-        f->waiting_for_sinks = true;
-        int rc = fiber_park(clock_monotonic_us() + SINK_PATIENCE_US);
-        f->waiting_for_sinks = false;
-        if (rc == RC_CANCELLED) return rc;
-    }
+    int rc = wait_until_drained(f);
+    if (rc != RC_OK)
+        return rc;
     size_t cut = sendable(f);
     memmove(f->data, f->data + cut, f->size - cut);
     f->size -= cut;
@@ -65,8 +78,10 @@ static int slide(struct flight *f)
 /* A sink that needs the other form waits for the whole: it cannot be had any more. */
 static void drop_waiting_for_whole(struct flight *f)
 {
-    if (f->sinks && !f->overflow)
-        log_info("gateway", "an answer is larger than parse_max: it streams through and is not kept");
+    if (f->overflow) return;
+    f->overflow = true;
+    log_info("gateway", "an answer is larger than parse_max: it streams through and is not kept");
+    flight_drop_other_form(f);
 }
 
 static int record(struct flight *f, struct span piece)

@@ -18,6 +18,7 @@ enum {
     RECORD_START = 8192,      /* first size of a recording of unknown length; it grows by doubling */
     CODE_TEXT_MAX = 512,
 };
+#define LAGGARD_US (UINT64_C(2) * 1000 * 1000) /* so long may one sink of a stream that is not kept hold up the others */
 #define SINK_PATIENCE_US (UINT64_C(5) * 1000 * 1000) /* looks again this often; the connection has its own deadline */
 
 struct flight {
@@ -73,6 +74,9 @@ void flight_error(struct flight *f, unsigned status, const char *code, const cha
 
 void flight_pump(struct flight *f);
 void flight_abort(struct flight *f);
-bool flight_sinks_drained(const struct flight *f);
+/* Aborts the sinks that have not had the first `most` bytes. */
+void flight_drop_laggards(struct flight *f, size_t most);
+/* Tells the sinks that asked for the other form that it cannot be made. */
+void flight_drop_other_form(struct flight *f);
 
 #endif
