@@ -41,8 +41,8 @@ _Static_assert(KEYS <= 8, "`linked` has a bit a key");
 int miss_reserve(void)
 {
     void *ring, *buckets;
-    int rc = plan_take("cache recent requests", MISS_RECENT, sizeof(struct recent), PLAN_LAZY, 0, NULL, &ring);
-    if (rc == RC_OK) rc = plan_take("cache recent index", BUCKETS, sizeof(uint16_t), PLAN_LAZY, 0, NULL, &buckets);
+    int rc = plan_take("cache recent requests", MISS_RECENT, sizeof(struct recent), PLAN_TOUCHED, 0, NULL, &ring);
+    if (rc == RC_OK) rc = plan_take("cache recent index", BUCKETS, sizeof(uint16_t), PLAN_TOUCHED, 0, NULL, &buckets);
     if (rc != RC_OK) return rc;
     table.ring = ring;
     table.buckets = buckets;

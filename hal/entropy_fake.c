@@ -29,9 +29,7 @@ static uint64_t next_word(void)
 int entropy_read(void *bytes, size_t size)
 {
     unsigned char *out = bytes;
-    if (failure != RC_OK)
-        return failure;
-    for (size_t i = 0; i < size; i++)
-        out[i] = (unsigned char)(next_word() >> 56);
+    if (failure != RC_OK) return failure;
+    for (size_t i = 0; i < size; i++) out[i] = (unsigned char)(next_word() >> 56);
     return RC_OK;
 }

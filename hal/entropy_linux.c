@@ -12,10 +12,8 @@ int entropy_read(void *bytes, size_t size)
     unsigned char *at = bytes;
     while (size > 0) {
         ssize_t got = getrandom(at, size, 0);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return RC_IO;
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) return RC_IO;
         at += got;
         size -= (size_t)got;
     }

@@ -28,10 +28,10 @@ void thermal_fake_set(unsigned zones, int millidegrees, int rc);
 void storage_health_fake_set(int rc, const struct storage_health *health);
 
 struct watchdog_fake {
-    int arm_rc;         /* set by the test */
+    int arm_rc; /* set by the test */
     bool armed;
     unsigned timeout_s;
-    unsigned kicks;     /* since it was armed */
+    unsigned kicks; /* since it was armed */
 };
 struct watchdog_fake *watchdog_fake(void);
 

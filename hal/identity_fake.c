@@ -31,8 +31,7 @@ void identity_fake_set(const char *new_model, const char *new_serial, const char
 static int say(const struct answer *a, char *text, size_t capacity)
 {
     int size = snprintf(text, capacity, "%s", a->text);
-    if (!a->known)
-        return RC_NOT_FOUND;
+    if (!a->known) return RC_NOT_FOUND;
     return (size_t)size < capacity ? RC_OK : RC_TOO_LARGE;
 }
 

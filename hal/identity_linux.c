@@ -12,8 +12,7 @@ static int read_first(const char *const *paths, size_t count, char *text, size_t
 {
     for (size_t i = 0; i < count; i++) {
         int rc = small_file_read(paths[i], text, capacity);
-        if ((rc == RC_OK || rc == RC_TOO_LARGE) && text[0] != '\0')
-            return rc;
+        if ((rc == RC_OK || rc == RC_TOO_LARGE) && text[0] != '\0') return rc;
     }
     text[0] = '\0';
     return RC_NOT_FOUND;
@@ -63,8 +62,7 @@ static uint64_t sip_hash_word(const uint64_t key[2], uint64_t word)
         v[0] ^= words[i];
     }
     v[2] ^= 0xFF;
-    for (unsigned i = 0; i < 4; i++)
-        sip_round(v);
+    for (unsigned i = 0; i < 4; i++) sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
 }
 
@@ -72,12 +70,10 @@ static uint64_t sip_hash_word(const uint64_t key[2], uint64_t word)
 static int parse_id(const char *text, uint64_t id[2])
 {
     static const char digits[] = "0123456789abcdef";
-    if (strlen(text) != 32)
-        return 0;
+    if (strlen(text) != 32) return 0;
     for (unsigned i = 0; i < 32; i++) {
         const char *digit = strchr(digits, text[i]);
-        if (!digit)
-            return 0;
+        if (!digit) return 0;
         id[i / 16] = (id[i / 16] << 4) | (uint64_t)(digit - digits);
     }
     return 1;
@@ -88,12 +84,10 @@ int identity_machine(char *text, size_t capacity)
     static const char *const paths[] = {"/etc/machine-id", "/var/lib/dbus/machine-id"};
     char raw[40];
     uint64_t id[2] = {0, 0};
-    if (capacity < 33)
-        return RC_TOO_LARGE;
+    if (capacity < 33) return RC_TOO_LARGE;
     int rc = read_first(paths, 2, raw, sizeof raw);
     text[0] = '\0';
-    if (rc != RC_OK || !parse_id(raw, id))
-        return RC_NOT_FOUND;
+    if (rc != RC_OK || !parse_id(raw, id)) return RC_NOT_FOUND;
     for (unsigned i = 0; i < 32; i++) {
         uint64_t half = sip_hash_word(id, 0x6c6172646572 + i / 16); /* "larder" */
         text[i] = "0123456789abcdef"[half >> (60 - i % 16 * 4) & 15];

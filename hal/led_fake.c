@@ -20,8 +20,7 @@ static unsigned lamp_count;
 static struct lamp *find(const char *name)
 {
     for (unsigned i = 0; i < lamp_count; i++) {
-        if (strcmp(lamps[i].name, name) == 0)
-            return &lamps[i];
+        if (strcmp(lamps[i].name, name) == 0) return &lamps[i];
     }
     return NULL;
 }
@@ -48,10 +47,8 @@ void led_fake_clear(void)
 int led_set(const char *name, enum led_state state)
 {
     struct lamp *lamp = find(name);
-    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/'))
-        return RC_INVALID;
-    if (!lamp)
-        return RC_NOT_FOUND;
+    if (name[0] == '\0' || name[0] == '.' || strchr(name, '/')) return RC_INVALID;
+    if (!lamp) return RC_NOT_FOUND;
     lamp->state = state;
     return RC_OK;
 }

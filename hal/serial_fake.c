@@ -31,12 +31,9 @@ int serial_open(const char *device, unsigned baud, int *fd)
 {
     int pair[2];
     (void)device;
-    if (failure != RC_OK)
-        return failure;
-    if (peer >= 0)
-        return RC_EXISTS;
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0)
-        return RC_IO;
+    if (failure != RC_OK) return failure;
+    if (peer >= 0) return RC_EXISTS;
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair) != 0) return RC_IO;
     *fd = pair[0];
     peer = pair[1];
     last_baud = baud;

@@ -15,8 +15,8 @@ static const struct {
     unsigned baud;
     speed_t speed;
 } speeds[] = {
-    {1200, B1200},     {2400, B2400},     {4800, B4800},     {9600, B9600},     {19200, B19200},   {38400, B38400},
-    {57600, B57600},   {115200, B115200}, {230400, B230400}, {460800, B460800}, {921600, B921600},
+    {1200, B1200},   {2400, B2400},     {4800, B4800},     {9600, B9600},     {19200, B19200},   {38400, B38400},
+    {57600, B57600}, {115200, B115200}, {230400, B230400}, {460800, B460800}, {921600, B921600},
 };
 
 static int find_speed(unsigned baud, speed_t *speed)
@@ -33,15 +33,12 @@ static int find_speed(unsigned baud, speed_t *speed)
 static int set_raw(int fd, speed_t speed)
 {
     struct termios line;
-    if (tcgetattr(fd, &line) != 0)
-        return errno == ENOTTY ? RC_INVALID : RC_IO;
+    if (tcgetattr(fd, &line) != 0) return errno == ENOTTY ? RC_INVALID : RC_IO;
     cfmakeraw(&line);
     line.c_cflag &= ~(tcflag_t)(CSTOPB | CRTSCTS);
     line.c_cflag |= CLOCAL | CREAD;
-    if (cfsetispeed(&line, speed) != 0 || cfsetospeed(&line, speed) != 0)
-        return RC_INVALID;
-    if (tcsetattr(fd, TCSANOW, &line) != 0)
-        return RC_IO;
+    if (cfsetispeed(&line, speed) != 0 || cfsetospeed(&line, speed) != 0) return RC_INVALID;
+    if (tcsetattr(fd, TCSANOW, &line) != 0) return RC_IO;
     /* What came in at another speed is noise. */
     tcflush(fd, TCIOFLUSH);
     return ioctl(fd, TIOCEXCL) == 0 ? RC_OK : RC_IO;
@@ -51,15 +48,11 @@ int serial_open(const char *device, unsigned baud, int *fd)
 {
     speed_t speed;
     int rc = find_speed(baud, &speed);
-    if (rc != RC_OK)
-        return rc;
+    if (rc != RC_OK) return rc;
     int opened = open(device, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-    if (opened < 0 && errno == EBUSY)
-        return RC_EXISTS;
-    if (opened < 0 && (errno == EACCES || errno == EPERM))
-        return RC_DENIED;
-    if (opened < 0)
-        return errno == ENOENT || errno == ENXIO || errno == ENODEV ? RC_NOT_FOUND : RC_IO;
+    if (opened < 0 && errno == EBUSY) return RC_EXISTS;
+    if (opened < 0 && (errno == EACCES || errno == EPERM)) return RC_DENIED;
+    if (opened < 0) return errno == ENOENT || errno == ENXIO || errno == ENODEV ? RC_NOT_FOUND : RC_IO;
     rc = set_raw(opened, speed);
     if (rc != RC_OK) {
         close(opened);

@@ -19,8 +19,9 @@ enum storage_reserve {
 };
 
 struct storage_health {
-    char device[32];           /* "mmcblk0" */
-    unsigned used_percent_max; /* of the expected life, upper bound of the step: 10, 20 … 100; 110: exceeded; 0: unknown */
+    char device[32]; /* "mmcblk0" */
+    unsigned
+        used_percent_max; /* of the expected life, upper bound of the step: 10, 20 … 100; 110: exceeded; 0: unknown */
     enum storage_reserve reserve;
 };
 

@@ -13,8 +13,7 @@ static int current_rc = RC_UNSUPPORTED;
 void storage_health_fake_set(int rc, const struct storage_health *health)
 {
     current_rc = rc;
-    if (health)
-        current = *health;
+    if (health) current = *health;
 }
 
 int storage_health_read(const char *path, struct storage_health *out)

@@ -20,10 +20,8 @@ void thermal_fake_set(unsigned zones, int millidegrees, int rc)
 
 int thermal_read(unsigned zone, struct thermal_zone *out)
 {
-    if (zone >= zone_count || zone >= THERMAL_ZONES_MAX)
-        return RC_NOT_FOUND;
-    if (zone == zone_count - 1 && last_rc != RC_OK)
-        return last_rc;
+    if (zone >= zone_count || zone >= THERMAL_ZONES_MAX) return RC_NOT_FOUND;
+    if (zone == zone_count - 1 && last_rc != RC_OK) return last_rc;
     snprintf(out->name, sizeof out->name, "fake-%u", zone);
     out->millidegrees = degrees;
     return RC_OK;

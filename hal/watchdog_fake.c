@@ -16,8 +16,7 @@ struct watchdog_fake *watchdog_fake(void)
 int watchdog_arm(unsigned timeout_s)
 {
     CHECK(!dog.armed);
-    if (dog.arm_rc != RC_OK)
-        return dog.arm_rc;
+    if (dog.arm_rc != RC_OK) return dog.arm_rc;
     dog.armed = true;
     dog.timeout_s = timeout_s;
     dog.kicks = 0;
@@ -26,16 +25,14 @@ int watchdog_arm(unsigned timeout_s)
 
 int watchdog_kick(void)
 {
-    if (!dog.armed)
-        return RC_CLOSED;
+    if (!dog.armed) return RC_CLOSED;
     dog.kicks++;
     return RC_OK;
 }
 
 int watchdog_disarm(void)
 {
-    if (!dog.armed)
-        return RC_CLOSED;
+    if (!dog.armed) return RC_CLOSED;
     dog.armed = false;
     return RC_OK;
 }

@@ -19,15 +19,11 @@ static int rc_of_open(void)
     switch (errno) {
     case ENOENT:
     case ENODEV:
-    case ENXIO:
-        return RC_NOT_FOUND;
+    case ENXIO: return RC_NOT_FOUND;
     case EACCES:
-    case EPERM:
-        return RC_DENIED;
-    case EBUSY:
-        return RC_EXISTS;
-    default:
-        return RC_IO;
+    case EPERM: return RC_DENIED;
+    case EBUSY: return RC_EXISTS;
+    default: return RC_IO;
     }
 }
 
@@ -42,11 +38,9 @@ int watchdog_arm(unsigned timeout_s)
     char path[SMALL_FILE_PATH_MAX];
     int seconds = (int)timeout_s;
     CHECK(device < 0);
-    if (small_file_path(path, "/dev/watchdog") != RC_OK)
-        return RC_NOT_FOUND;
+    if (small_file_path(path, "/dev/watchdog") != RC_OK) return RC_NOT_FOUND;
     device = open(path, O_WRONLY | O_CLOEXEC);
-    if (device < 0)
-        return rc_of_open();
+    if (device < 0) return rc_of_open();
     /* A device with a fixed time refuses this; it is armed all the same. */
     (void)control(WDIOC_SETTIMEOUT, &seconds);
     return RC_OK;
@@ -54,8 +48,7 @@ int watchdog_arm(unsigned timeout_s)
 
 int watchdog_kick(void)
 {
-    if (device < 0)
-        return RC_CLOSED;
+    if (device < 0) return RC_CLOSED;
     return write(device, "k", 1) == 1 ? RC_OK : RC_IO;
 }
 
@@ -63,11 +56,9 @@ int watchdog_kick(void)
 int watchdog_disarm(void)
 {
     struct watchdog_info info = {.options = 0};
-    if (device < 0)
-        return RC_CLOSED;
+    if (device < 0) return RC_CLOSED;
     int rc = write(device, "V", 1) == 1 ? RC_OK : RC_IO;
-    if (control(WDIOC_GETSUPPORT, &info) == 0 && !(info.options & WDIOF_MAGICCLOSE))
-        rc = RC_UNSUPPORTED;
+    if (control(WDIOC_GETSUPPORT, &info) == 0 && !(info.options & WDIOF_MAGICCLOSE)) rc = RC_UNSUPPORTED;
     close(device);
     device = -1;
     return rc;

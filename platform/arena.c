@@ -17,18 +17,15 @@ static size_t page_up(size_t size)
 
 static int budget_charge(struct arena_budget *budget, size_t bytes)
 {
-    if (!budget)
-        return RC_OK;
+    if (!budget) return RC_OK;
     size_t used = atomic_fetch_add_explicit(&budget->used, bytes, memory_order_relaxed) + bytes;
     if (used > budget->limit) {
         atomic_fetch_sub_explicit(&budget->used, bytes, memory_order_relaxed);
         return RC_FULL;
     }
     size_t high = atomic_load_explicit(&budget->high, memory_order_relaxed);
-    while (used > high &&
-           !atomic_compare_exchange_weak_explicit(&budget->high, &high, used, memory_order_relaxed,
-                                                  memory_order_relaxed)) {
-    }
+    while (used > high && !atomic_compare_exchange_weak_explicit(&budget->high, &high, used, memory_order_relaxed,
+                                                                 memory_order_relaxed)) {}
     return RC_OK;
 }
 
@@ -44,36 +41,30 @@ __attribute__((noinline)) static int commit_slow(struct arena *arena, size_t end
 {
     size_t wanted = page_up(end);
     int rc = budget_charge(arena->budget, wanted - arena->committed);
-    if (rc == RC_OK)
-        arena->committed = wanted;
+    if (rc == RC_OK) arena->committed = wanted;
     return rc;
 }
 
 static int advance(struct arena *arena, size_t end)
 {
-    if (end > arena->committed && commit_slow(arena, end) != RC_OK)
-        return RC_FULL;
+    if (end > arena->committed && commit_slow(arena, end) != RC_OK) return RC_FULL;
     arena->used = end;
-    if (end > arena->high)
-        arena->high = end;
+    if (end > arena->high) arena->high = end;
     return RC_OK;
 }
 
 void *arena_take(struct arena *arena, size_t size, size_t align)
 {
     size_t start = (arena->used + align - 1) & ~(align - 1);
-    if (start > arena->reserved || size > arena->reserved - start)
-        return NULL;
-    if (advance(arena, start + size) != RC_OK)
-        return NULL;
+    if (start > arena->reserved || size > arena->reserved - start) return NULL;
+    if (advance(arena, start + size) != RC_OK) return NULL;
     return arena->base + start;
 }
 
 void *arena_take_zeroed(struct arena *arena, size_t size, size_t align)
 {
     void *piece = arena_take(arena, size, align);
-    if (piece)
-        memset(piece, 0, size);
+    if (piece) memset(piece, 0, size);
     return piece;
 }
 
@@ -81,18 +72,15 @@ int arena_extend(struct arena *arena, void *piece, size_t old_size, size_t new_s
 {
     size_t start = (size_t)((unsigned char *)piece - arena->base);
     CHECK(start + old_size == arena->used);
-    if (new_size > arena->reserved - start)
-        return RC_FULL;
+    if (new_size > arena->reserved - start) return RC_FULL;
     return advance(arena, start + new_size);
 }
 
 struct span arena_copy(struct arena *arena, struct span s)
 {
     char *copy = arena_take(arena, s.size + 1, 1);
-    if (!copy)
-        return span_of(NULL, 0);
-    if (s.size > 0)
-        memcpy(copy, s.data, s.size);
+    if (!copy) return span_of(NULL, 0);
+    if (s.size > 0) memcpy(copy, s.data, s.size);
     copy[s.size] = '\0';
     return span_of(copy, s.size);
 }
@@ -112,11 +100,9 @@ void arena_reset(struct arena *arena, size_t keep)
 {
     arena->used = 0;
     size_t kept = page_up(keep);
-    if (arena->committed <= kept)
-        return;
+    if (arena->committed <= kept) return;
     size_t back = arena->committed - kept;
     CHECK(madvise(arena->base + kept, back, MADV_DONTNEED) == 0);
-    if (arena->budget)
-        atomic_fetch_sub_explicit(&arena->budget->used, back, memory_order_relaxed);
+    if (arena->budget) atomic_fetch_sub_explicit(&arena->budget->used, back, memory_order_relaxed);
     arena->committed = kept;
 }

@@ -27,7 +27,7 @@ struct arena {
     size_t reserved;  /* bytes of address space, whole pages */
     size_t committed; /* bytes charged to the budget, whole pages */
     size_t used;
-    size_t high; /* most ever used */
+    size_t high;                 /* most ever used */
     struct arena_budget *budget; /* NULL: none */
 };
 

@@ -25,16 +25,14 @@ static size_t page_up(size_t size)
 
 static int budget_charge(struct arena_budget *budget, size_t bytes)
 {
-    if (!budget)
-        return RC_OK;
+    if (!budget) return RC_OK;
     size_t used = atomic_fetch_add(&budget->used, bytes) + bytes;
     if (used > budget->limit) {
         atomic_fetch_sub(&budget->used, bytes);
         return RC_FULL;
     }
     size_t high = atomic_load(&budget->high);
-    while (used > high && !atomic_compare_exchange_weak(&budget->high, &high, used)) {
-    }
+    while (used > high && !atomic_compare_exchange_weak(&budget->high, &high, used)) {}
     return RC_OK;
 }
 
@@ -50,13 +48,11 @@ static int advance(struct arena *arena, size_t end)
 {
     size_t wanted = page_up(end);
     if (wanted > arena->committed) {
-        if (budget_charge(arena->budget, wanted - arena->committed) != RC_OK)
-            return RC_FULL;
+        if (budget_charge(arena->budget, wanted - arena->committed) != RC_OK) return RC_FULL;
         arena->committed = wanted;
     }
     arena->used = end;
-    if (end > arena->high)
-        arena->high = end;
+    if (end > arena->high) arena->high = end;
     return RC_OK;
 }
 
@@ -65,10 +61,8 @@ void *arena_take(struct arena *arena, size_t size, size_t align)
 {
     size_t gap = arena->used > 0 ? GAP : 0;
     size_t start = round_up(arena->used + gap, align > GAP ? align : GAP);
-    if (start > arena->reserved || size > arena->reserved - start)
-        return NULL;
-    if (advance(arena, start + size) != RC_OK)
-        return NULL;
+    if (start > arena->reserved || size > arena->reserved - start) return NULL;
+    if (advance(arena, start + size) != RC_OK) return NULL;
     ASAN_UNPOISON_MEMORY_REGION(arena->base + start, size);
     return arena->base + start;
 }
@@ -76,8 +70,7 @@ void *arena_take(struct arena *arena, size_t size, size_t align)
 void *arena_take_zeroed(struct arena *arena, size_t size, size_t align)
 {
     void *piece = arena_take(arena, size, align);
-    if (piece)
-        memset(piece, 0, size);
+    if (piece) memset(piece, 0, size);
     return piece;
 }
 
@@ -85,10 +78,8 @@ int arena_extend(struct arena *arena, void *piece, size_t old_size, size_t new_s
 {
     size_t start = (size_t)((unsigned char *)piece - arena->base);
     CHECK(start + old_size == arena->used);
-    if (new_size > arena->reserved - start || advance(arena, start + new_size) != RC_OK)
-        return RC_FULL;
-    if (new_size < old_size)
-        ASAN_POISON_MEMORY_REGION(arena->base + start + new_size, old_size - new_size);
+    if (new_size > arena->reserved - start || advance(arena, start + new_size) != RC_OK) return RC_FULL;
+    if (new_size < old_size) ASAN_POISON_MEMORY_REGION(arena->base + start + new_size, old_size - new_size);
     ASAN_UNPOISON_MEMORY_REGION(arena->base + start, new_size);
     return RC_OK;
 }
@@ -96,10 +87,8 @@ int arena_extend(struct arena *arena, void *piece, size_t old_size, size_t new_s
 struct span arena_copy(struct arena *arena, struct span s)
 {
     char *copy = arena_take(arena, s.size + 1, 1);
-    if (!copy)
-        return span_of(NULL, 0);
-    if (s.size > 0)
-        memcpy(copy, s.data, s.size);
+    if (!copy) return span_of(NULL, 0);
+    if (s.size > 0) memcpy(copy, s.data, s.size);
     copy[s.size] = '\0';
     return span_of(copy, s.size);
 }
@@ -120,11 +109,9 @@ void arena_reset(struct arena *arena, size_t keep)
 {
     arena_rewind(arena, 0);
     size_t kept = page_up(keep);
-    if (arena->committed <= kept)
-        return;
+    if (arena->committed <= kept) return;
     size_t back = arena->committed - kept;
     CHECK(madvise(arena->base + kept, back, MADV_DONTNEED) == 0);
-    if (arena->budget)
-        atomic_fetch_sub(&arena->budget->used, back);
+    if (arena->budget) atomic_fetch_sub(&arena->budget->used, back);
     arena->committed = kept;
 }

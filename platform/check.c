@@ -18,8 +18,7 @@ void check_failed(const char *condition, const char *file, int line)
     text_put_char(&t, ':');
     text_put_i64(&t, line);
     text_put_char(&t, '\n');
-    if (t.truncated)
-        buffer[t.size - 1] = '\n';
+    if (t.truncated) buffer[t.size - 1] = '\n';
     /* Nothing can be done when stderr refuses; abort follows either way. */
     ssize_t written = write(STDERR_FILENO, t.data, t.size);
     (void)written;

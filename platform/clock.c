@@ -24,8 +24,7 @@ static _Atomic uint64_t fake_monotonic_us, fake_wall_us;
 static uint64_t read_clock(clockid_t id)
 {
     struct timespec t;
-    if (clock_gettime(id, &t) != 0)
-        return 0;
+    if (clock_gettime(id, &t) != 0) return 0;
     return (uint64_t)t.tv_sec * CLOCK_SECOND + (uint64_t)t.tv_nsec / 1000;
 }
 
@@ -51,11 +50,9 @@ static bool below_floor(uint64_t wall_us)
 uint64_t clock_wall_us(void)
 {
     uint64_t anchor = atomic_load_explicit(&anchor_us, memory_order_relaxed);
-    if (anchor != 0)
-        return clock_monotonic_us() + anchor;
+    if (anchor != 0) return clock_monotonic_us() + anchor;
     uint64_t wall = system_wall_us();
-    if (below_floor(wall))
-        return atomic_load_explicit(&floor_us, memory_order_relaxed) + clock_monotonic_us();
+    if (below_floor(wall)) return atomic_load_explicit(&floor_us, memory_order_relaxed) + clock_monotonic_us();
     return wall;
 }
 
@@ -66,10 +63,8 @@ uint64_t clock_cpu_us(void)
 
 enum clock_trust clock_trust(void)
 {
-    if (atomic_load_explicit(&anchor_us, memory_order_relaxed) != 0)
-        return CLOCK_CONFIRMED;
-    if (below_floor(system_wall_us()))
-        return CLOCK_UNSET;
+    if (atomic_load_explicit(&anchor_us, memory_order_relaxed) != 0) return CLOCK_CONFIRMED;
+    if (below_floor(system_wall_us())) return CLOCK_UNSET;
     return atomic_load_explicit(&confirmed, memory_order_relaxed) ? CLOCK_CONFIRMED : CLOCK_PLAUSIBLE;
 }
 
@@ -86,8 +81,7 @@ static bool agree(uint64_t a, uint64_t b)
 void clock_confirm(uint64_t wall_us)
 {
     /* A confirmed time may go back, below the floor too. */
-    if (below_floor(wall_us))
-        clock_floor_set(wall_us);
+    if (below_floor(wall_us)) clock_floor_set(wall_us);
     if (agree(system_wall_us(), wall_us)) {
         atomic_store_explicit(&anchor_us, 0, memory_order_relaxed);
     } else if (clock_trust() == CLOCK_UNSET || !agree(clock_wall_us(), wall_us)) {
@@ -100,10 +94,8 @@ void clock_confirm(uint64_t wall_us)
 bool clock_confirm_from_kernel(void)
 {
     struct timex state = {.modes = 0};
-    if (adjtimex(&state) < 0)
-        return false;
-    if (state.status & STA_UNSYNC)
-        return false;
+    if (adjtimex(&state) < 0) return false;
+    if (state.status & STA_UNSYNC) return false;
     clock_confirm(system_wall_us());
     return true;
 }

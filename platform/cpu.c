@@ -26,8 +26,7 @@ static void detect_name(void)
 {
     uint32_t words[12] = {0};
     uint32_t highest = (uint32_t)__get_cpuid_max(0x80000000u, NULL);
-    if (highest < 0x80000004u)
-        return;
+    if (highest < 0x80000004u) return;
     for (uint32_t i = 0; i < 3; i++)
         __cpuid(0x80000002u + i, words[i * 4], words[i * 4 + 1], words[i * 4 + 2], words[i * 4 + 3]);
     memcpy(features.name, words, sizeof words);
@@ -38,13 +37,12 @@ static void detect_instructions(void)
 {
     const uint64_t state_avx = 0x6, state_avx512 = 0xE6;
     uint32_t a, b, c, d;
-    if (!__get_cpuid(1, &a, &b, &c, &d))
-        return;
+    if (!__get_cpuid(1, &a, &b, &c, &d)) return;
     features.popcnt = (c >> 23 & 1) != 0;
+    features.crc32 = (c >> 20 & 1) != 0; /* SSE4.2 */
     features.aes = (c >> 25 & 1) != 0 && (c >> 1 & 1) != 0; /* with carry-less multiplication, for GCM */
     uint64_t state = (c >> 27 & 1) != 0 ? extended_state() : 0;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d))
-        return;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;
     features.sha2 = (b >> 29 & 1) != 0;
     features.avx2 = (state & state_avx) == state_avx && (b >> 5 & 1) != 0;
     /* F, BW and VL: the kernels use byte operations on 256-bit registers too. */
@@ -59,8 +57,7 @@ static void detect_instructions(void)
 static void detect_name(void)
 {
     int fd = open("/proc/device-tree/model", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return;
+    if (fd < 0) return;
     ssize_t size = read(fd, features.name, sizeof features.name - 1);
     close(fd);
     features.name[size > 0 ? size : 0] = '\0';
@@ -76,6 +73,7 @@ static void detect_instructions(void)
     features.dotprod = (capabilities & HWCAP_ASIMDDP) != 0;
     features.aes = (capabilities & HWCAP_AES) != 0 && (capabilities & HWCAP_PMULL) != 0;
     features.sha2 = (capabilities & HWCAP_SHA2) != 0;
+    features.crc32 = (capabilities & HWCAP_CRC32) != 0;
 }
 
 #else
@@ -91,8 +89,7 @@ static unsigned count_cores(void)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0)
-        return 1;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
     int count = CPU_COUNT(&set);
     return count > 0 ? (unsigned)count : 1;
 }
@@ -102,8 +99,7 @@ void cpu_detect(void)
     memset(&features, 0, sizeof features);
     detect_instructions();
     detect_name();
-    if (features.name[0] == '\0')
-        memcpy(features.name, "unknown", sizeof "unknown");
+    if (features.name[0] == '\0') memcpy(features.name, "unknown", sizeof "unknown");
     features.cores = count_cores();
     features.page_size = (size_t)sysconf(_SC_PAGESIZE);
 }

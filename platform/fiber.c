@@ -21,9 +21,9 @@
 enum {
     POOLS_MAX = 8,
     NAME_MAX_SIZE = 48,
-    RUNS_A_TURN = 1024,       /* then descriptors get their turn, however many wake each other */
-    STACK_KEPT = 16 * 1024,   /* an idle stack keeps this much */
-    STACK_LOOK_EVERY = 256,   /* uses, a power of two: looking costs a system call */
+    RUNS_A_TURN = 1024,     /* then descriptors get their turn, however many wake each other */
+    STACK_KEPT = 16 * 1024, /* an idle stack keeps this much */
+    STACK_LOOK_EVERY = 256, /* uses, a power of two: looking costs a system call */
     PAGES_A_LOOK = 64,
 };
 
@@ -36,10 +36,10 @@ struct fiber {
     void (*run)(void *arg);
     void *arg;
     enum fiber_state state;
-    int rc;          /* of the wait in progress */
-    int kept_rc;     /* of a wake that came while it ran */
+    int rc;      /* of the wait in progress */
+    int kept_rc; /* of a wake that came while it ran */
     bool kept;
-    bool woken;      /* ready by fiber_wake, not by deadline or cancellation */
+    bool woken; /* ready by fiber_wake, not by deadline or cancellation */
     bool cancelled;
     unsigned uses;
     struct loop_timer timer;
@@ -59,8 +59,7 @@ static void ready_run(void);
 static int guard_stacks(unsigned char *base, unsigned count, size_t stride, size_t guard)
 {
     for (unsigned i = 0; i < count; i++) {
-        if (mprotect(base + stride * i, guard, PROT_NONE) != 0)
-            return RC_FULL;
+        if (mprotect(base + stride * i, guard, PROT_NONE) != 0) return RC_FULL;
     }
     return RC_OK;
 }
@@ -78,12 +77,9 @@ int fiber_pool_reserve(struct fiber_pool *pool, const char *name, unsigned count
     stack_size *= FIBER_STACK_SCALE;
     size_t stride = stack_size + page;
     int rc = plan_take(names[pools][0], count, sizeof(struct fiber), PLAN_LAZY, 0, lower, &fibers);
-    if (rc == RC_OK)
-        rc = plan_take(names[pools][1], count, stride, PLAN_LAZY, count * stack_size, lower, &stacks);
-    if (rc == RC_OK)
-        rc = guard_stacks(stacks, count, stride, page);
-    if (rc != RC_OK)
-        return rc;
+    if (rc == RC_OK) rc = plan_take(names[pools][1], count, stride, PLAN_LAZY, count * stack_size, lower, &stacks);
+    if (rc == RC_OK) rc = guard_stacks(stacks, count, stride, page);
+    if (rc != RC_OK) return rc;
     pools++;
     *pool = (struct fiber_pool){.name = name, .fibers = fibers, .count = count, .stack_size = stack_size};
     pool->stacks = (unsigned char *)stacks + page;
@@ -123,11 +119,9 @@ static size_t stack_depth(const struct fiber *fiber)
     for (size_t at = 0; at < size; at += page * PAGES_A_LOOK) {
         unsigned char resident[PAGES_A_LOOK];
         size_t part = size - at < page * PAGES_A_LOOK ? size - at : page * PAGES_A_LOOK;
-        if (mincore(fiber->stack + at, part, resident) != 0)
-            return 0;
+        if (mincore(fiber->stack + at, part, resident) != 0) return 0;
         for (size_t i = 0; i < part / page; i++) {
-            if (resident[i] & 1)
-                return size - at - i * page;
+            if (resident[i] & 1) return size - at - i * page;
         }
     }
     return 0;
@@ -137,18 +131,15 @@ static size_t stack_depth(const struct fiber *fiber)
 static void stack_look(struct fiber *fiber)
 {
     size_t depth = stack_depth(fiber);
-    if (depth > fiber->deepest)
-        fiber->deepest = depth;
-    if (depth > STACK_KEPT)
-        (void)madvise(fiber->stack, fiber->pool->stack_size - STACK_KEPT, MADV_DONTNEED);
+    if (depth > fiber->deepest) fiber->deepest = depth;
+    if (depth > STACK_KEPT) (void)madvise(fiber->stack, fiber->pool->stack_size - STACK_KEPT, MADV_DONTNEED);
 }
 
 static void fiber_put(struct fiber *fiber)
 {
     struct fiber_pool *pool = fiber->pool;
     loop_timer_cancel(&fiber->timer);
-    if ((++fiber->uses & (STACK_LOOK_EVERY - 1)) == 0)
-        stack_look(fiber);
+    if ((++fiber->uses & (STACK_LOOK_EVERY - 1)) == 0) stack_look(fiber);
     fiber->next = pool->free_list;
     pool->free_list = fiber;
     pool->used--;
@@ -160,8 +151,7 @@ static void enter(struct fiber *fiber)
     fiber->caller = caller;
     fiber->state = FIBER_RUNNING;
     switch_from(caller, fiber);
-    if (fiber->state == FIBER_FREE)
-        fiber_put(fiber);
+    if (fiber->state == FIBER_FREE) fiber_put(fiber);
 }
 
 static void timer_fired(struct loop_timer *timer);
@@ -221,19 +211,16 @@ static void ready_run(void)
     for (unsigned runs = 0; ready_first && runs < RUNS_A_TURN; runs++) {
         struct fiber *fiber = ready_first;
         ready_first = fiber->next;
-        if (!ready_first)
-            ready_last = NULL;
+        if (!ready_first) ready_last = NULL;
         enter(fiber);
     }
-    if (ready_first)
-        loop_woken();
+    if (ready_first) loop_woken();
 }
 
 static void timer_fired(struct loop_timer *timer)
 {
     struct fiber *fiber = (struct fiber *)(void *)((char *)timer - offsetof(struct fiber, timer));
-    if (fiber->state != FIBER_PARKED)
-        return;
+    if (fiber->state != FIBER_PARKED) return;
     fiber->woken = false;
     make_ready(fiber, RC_TIMEOUT);
 }
@@ -242,16 +229,13 @@ int fiber_park(uint64_t deadline_us)
 {
     struct fiber *self = current;
     CHECK(self);
-    if (self->cancelled)
-        return RC_CANCELLED;
+    if (self->cancelled) return RC_CANCELLED;
     if (self->kept) {
         self->kept = false;
         return self->kept_rc;
     }
-    if (deadline_us <= loop_now_us())
-        return RC_TIMEOUT;
-    if (deadline_us != CLOCK_NEVER && loop_timer_set(&self->timer, deadline_us) != RC_OK)
-        return RC_FULL;
+    if (deadline_us <= loop_now_us()) return RC_TIMEOUT;
+    if (deadline_us != CLOCK_NEVER && loop_timer_set(&self->timer, deadline_us) != RC_OK) return RC_FULL;
     self->state = FIBER_PARKED;
     switch_from(self, self->caller);
     return self->rc;
@@ -278,8 +262,7 @@ void fiber_cancel(struct fiber *fiber)
 {
     CHECK(fiber->state != FIBER_FREE);
     fiber->cancelled = true;
-    if (fiber->state != FIBER_PARKED)
-        return;
+    if (fiber->state != FIBER_PARKED) return;
     fiber->woken = false;
     make_ready(fiber, RC_CANCELLED);
 }
@@ -303,8 +286,7 @@ int fiber_sleep_until(uint64_t deadline_us)
         stray = true;
         stray_rc = rc;
     }
-    if (stray)
-        fiber_wake(current, stray_rc);
+    if (stray) fiber_wake(current, stray_rc);
     return rc == RC_TIMEOUT ? RC_OK : rc;
 }
 
@@ -349,11 +331,9 @@ int fiber_wait(struct fiber_source *fs, unsigned events, uint64_t deadline_us, u
         rc = loop_change(&fs->source, events);
         fs->waiter = current;
     }
-    if (fs->got == 0 && rc == RC_OK)
-        rc = fiber_park(deadline_us);
+    if (fs->got == 0 && rc == RC_OK) rc = fiber_park(deadline_us);
     fs->waiter = NULL;
-    if (got)
-        *got = fs->got;
+    if (got) *got = fs->got;
     return fs->got != 0 ? RC_OK : rc;
 }
 
@@ -362,10 +342,8 @@ size_t fiber_stack_high(const struct fiber_pool *pool)
     size_t deepest = 0;
     for (unsigned i = 0; i < pool->high; i++) {
         size_t depth = stack_depth(&pool->fibers[i]);
-        if (pool->fibers[i].deepest > depth)
-            depth = pool->fibers[i].deepest;
-        if (depth > deepest)
-            deepest = depth;
+        if (pool->fibers[i].deepest > depth) depth = pool->fibers[i].deepest;
+        if (depth > deepest) deepest = depth;
     }
     return deepest;
 }

@@ -65,8 +65,7 @@ static inline void fiber_sanitizer_init(struct fiber_sanitizer *s, void *bottom,
 
 static inline void fiber_sanitizer_leave(struct fiber_sanitizer *from, struct fiber_sanitizer *to)
 {
-    if (!from->state)
-        from->state = __tsan_get_current_fiber();
+    if (!from->state) from->state = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(to->state, 0);
 }
 

@@ -24,11 +24,11 @@
 enum {
     HEAP_ALIGN = 16,
     TAG_SIZE = 16,
-    PIECE_MIN = 32,        /* tags and two links */
-    SMALL_LISTS = 32,      /* exact: 16-byte steps below 512 */
+    PIECE_MIN = 32,   /* tags and two links */
+    SMALL_LISTS = 32, /* exact: 16-byte steps below 512 */
     OCTAVE_LISTS = 8,
     LISTS = SMALL_LISTS + OCTAVE_LISTS * 40,
-    GIVE_BACK = 1 << 20,   /* this much untouched-again space goes back to the system */
+    GIVE_BACK = 1 << 20, /* this much untouched-again space goes back to the system */
 };
 
 #define PIECE_USED UINT64_C(1)
@@ -58,8 +58,9 @@ static struct region regions[HEAP_REGIONS] = {
 };
 
 static const char *const plan_names[HEAP_REGIONS] = {
-    [HEAP_LMDB] = "heap lmdb", [HEAP_YAML] = "heap yaml",     [HEAP_CARES] = "heap cares", [HEAP_MBEDTLS] = "heap mbedtls",
-    [HEAP_ZSTD] = "heap zstd", [HEAP_YYJSON] = "heap yyjson", [HEAP_ZLIB] = "heap zlib",   [HEAP_SQLITE] = "heap sqlite",
+    [HEAP_LMDB] = "heap lmdb",       [HEAP_YAML] = "heap yaml",     [HEAP_CARES] = "heap cares",
+    [HEAP_MBEDTLS] = "heap mbedtls", [HEAP_ZSTD] = "heap zstd",     [HEAP_YYJSON] = "heap yyjson",
+    [HEAP_ZLIB] = "heap zlib",       [HEAP_SQLITE] = "heap sqlite",
 };
 
 const char *heap_name(enum heap_region region)
@@ -95,8 +96,7 @@ static void *user_of(struct piece *p)
 /* The list that holds free pieces of this size. */
 static unsigned list_of(size_t size)
 {
-    if (size < SMALL_LISTS * HEAP_ALIGN)
-        return (unsigned)(size / HEAP_ALIGN);
+    if (size < SMALL_LISTS * HEAP_ALIGN) return (unsigned)(size / HEAP_ALIGN);
     unsigned octave = 63 - (unsigned)__builtin_clzll((unsigned long long)size);
     unsigned step = (unsigned)(size >> (octave - 3)) & (OCTAVE_LISTS - 1);
     return SMALL_LISTS + (octave - 9) * OCTAVE_LISTS + step;
@@ -106,8 +106,7 @@ static unsigned list_of(size_t size)
 static unsigned list_that_fits(size_t size)
 {
     unsigned list = list_of(size);
-    if (size < SMALL_LISTS * HEAP_ALIGN)
-        return list;
+    if (size < SMALL_LISTS * HEAP_ALIGN) return list;
     unsigned octave = 63 - (unsigned)__builtin_clzll((unsigned long long)size);
     size_t step = (size_t)1 << (octave - 3);
     return (size & (step - 1)) == 0 ? list : list + 1;
@@ -118,8 +117,7 @@ static void list_put(struct region *r, struct piece *p)
     unsigned list = list_of(size_of(p));
     p->previous = NULL;
     p->next = r->lists[list];
-    if (p->next)
-        p->next->previous = p;
+    if (p->next) p->next->previous = p;
     r->lists[list] = p;
     r->list_bits[list / 64] |= UINT64_C(1) << (list % 64);
 }
@@ -127,25 +125,21 @@ static void list_put(struct region *r, struct piece *p)
 static void list_remove(struct region *r, struct piece *p)
 {
     unsigned list = list_of(size_of(p));
-    if (p->next)
-        p->next->previous = p->previous;
+    if (p->next) p->next->previous = p->previous;
     if (p->previous)
         p->previous->next = p->next;
     else
         r->lists[list] = p->next;
-    if (!r->lists[list])
-        r->list_bits[list / 64] &= ~(UINT64_C(1) << (list % 64));
+    if (!r->lists[list]) r->list_bits[list / 64] &= ~(UINT64_C(1) << (list % 64));
 }
 
 static struct piece *list_first_from(const struct region *r, unsigned list)
 {
-    if (list >= LISTS)
-        return NULL;
+    if (list >= LISTS) return NULL;
     unsigned word = list / 64;
     uint64_t bits = r->list_bits[word] & (UINT64_MAX << (list % 64));
     while (bits == 0) {
-        if (++word == sizeof r->list_bits / sizeof r->list_bits[0])
-            return NULL;
+        if (++word == sizeof r->list_bits / sizeof r->list_bits[0]) return NULL;
         bits = r->list_bits[word];
     }
     return r->lists[word * 64 + (unsigned)__builtin_ctzll(bits)];
@@ -156,8 +150,7 @@ static struct piece *list_search_slow(const struct region *r, size_t size)
 {
     struct piece *p = r->lists[list_of(size)];
     for (unsigned tries = 0; p && tries < 32; tries++, p = p->next) {
-        if (size_of(p) >= size)
-            return p;
+        if (size_of(p) >= size) return p;
     }
     return NULL;
 }
@@ -165,8 +158,7 @@ static struct piece *list_search_slow(const struct region *r, size_t size)
 static void mark_after(struct region *r, struct piece *p, bool used)
 {
     unsigned char *after = address_of(p) + size_of(p);
-    if (after == r->top)
-        return;
+    if (after == r->top) return;
     struct piece *next = piece_at(after);
     if (used) {
         next->size_and_flags |= PIECE_BEFORE_USED;
@@ -181,8 +173,7 @@ static void piece_free(struct region *r, struct piece *p);
 static void piece_trim(struct region *r, struct piece *p, size_t size)
 {
     size_t rest = size_of(p) - size;
-    if (rest < PIECE_MIN)
-        return;
+    if (rest < PIECE_MIN) return;
     p->size_and_flags = size | (p->size_and_flags & PIECE_FLAGS);
     struct piece *tail = piece_at(address_of(p) + size);
     tail->size_and_flags = rest | PIECE_USED | PIECE_BEFORE_USED;
@@ -191,14 +182,12 @@ static void piece_trim(struct region *r, struct piece *p, size_t size)
 
 static void fresh_raise(struct region *r, unsigned char *to)
 {
-    if (to > r->fresh)
-        r->fresh = to;
+    if (to > r->fresh) r->fresh = to;
 }
 
 static struct piece *top_take(struct region *r, size_t size)
 {
-    if (size > (size_t)(r->end - r->top))
-        return NULL;
+    if (size > (size_t)(r->end - r->top)) return NULL;
     struct piece *p = piece_at(r->top);
     p->size_and_flags = size | PIECE_USED | PIECE_BEFORE_USED;
     r->top += size;
@@ -209,8 +198,7 @@ static struct piece *top_take(struct region *r, size_t size)
 static void top_recede(struct region *r, struct piece *p)
 {
     r->top = address_of(p);
-    if (r->fresh - r->top < GIVE_BACK)
-        return;
+    if (r->fresh - r->top < GIVE_BACK) return;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     unsigned char *from = r->top + (-(uintptr_t)r->top & (page - 1));
     unsigned char *to = r->fresh + (-(uintptr_t)r->fresh & (page - 1));
@@ -250,8 +238,7 @@ static size_t piece_size_for(size_t size)
 static void usage_add(struct region *r, const struct piece *p)
 {
     r->usage.used += size_of(p);
-    if (r->usage.used > r->usage.high)
-        r->usage.high = r->usage.used;
+    if (r->usage.used > r->usage.high) r->usage.high = r->usage.used;
 }
 
 /* With the lock held. *fresh_from: bytes from there on are known to be zero. */
@@ -264,8 +251,7 @@ static struct piece *take_locked(struct region *r, size_t size, unsigned char **
     }
     size_t wanted = piece_size_for(size);
     struct piece *p = list_first_from(r, list_that_fits(wanted));
-    if (!p)
-        p = list_search_slow(r, wanted);
+    if (!p) p = list_search_slow(r, wanted);
     if (p) {
         list_remove(r, p);
         p->size_and_flags |= PIECE_USED;
@@ -288,12 +274,10 @@ int heap_reserve(enum heap_region region, size_t bytes, const char *lower)
 {
     struct region *r = &regions[region];
     CHECK(!r->base);
-    if (bytes == 0)
-        return RC_OK;
+    if (bytes == 0) return RC_OK;
     void *base;
     int rc = plan_take(plan_names[region], 1, bytes, PLAN_LAZY, 0, lower, &base);
-    if (rc != RC_OK)
-        return rc;
+    if (rc != RC_OK) return rc;
     size_t capacity = bytes & ~(size_t)(HEAP_ALIGN - 1);
     pthread_mutex_lock(&r->lock);
     r->base = r->top = r->fresh = base;
@@ -318,13 +302,11 @@ void *heap_take_zeroed(enum heap_region region, size_t count, size_t size)
     struct region *r = &regions[region];
     unsigned char *fresh_from;
     size_t whole;
-    if (__builtin_mul_overflow(count, size, &whole))
-        return NULL;
+    if (__builtin_mul_overflow(count, size, &whole)) return NULL;
     pthread_mutex_lock(&r->lock);
     struct piece *p = take_locked(r, whole, &fresh_from);
     pthread_mutex_unlock(&r->lock);
-    if (!p)
-        return NULL;
+    if (!p) return NULL;
     unsigned char *user = user_of(p);
     size_t stale = fresh_from > user ? (size_t)(fresh_from - user) : 0;
     memset(user, 0, stale < whole ? stale : whole);
@@ -337,18 +319,15 @@ void *heap_take_aligned(enum heap_region region, size_t align, size_t size)
     struct region *r = &regions[region];
     unsigned char *fresh_from;
     CHECK((align & (align - 1)) == 0);
-    if (align <= HEAP_ALIGN)
-        return heap_take(region, size);
-    if (size > SIZE_MAX - align - PIECE_MIN)
-        return NULL;
+    if (align <= HEAP_ALIGN) return heap_take(region, size);
+    if (size > SIZE_MAX - align - PIECE_MIN) return NULL;
     pthread_mutex_lock(&r->lock);
     struct piece *p = take_locked(r, size + align + PIECE_MIN, &fresh_from);
     if (p) {
         r->usage.used -= size_of(p);
         uintptr_t user = (uintptr_t)user_of(p);
         size_t skip = (size_t)(-user & (align - 1));
-        if (skip > 0 && skip < PIECE_MIN)
-            skip += align;
+        if (skip > 0 && skip < PIECE_MIN) skip += align;
         if (skip > 0) {
             struct piece *front = p;
             p = piece_at(address_of(front) + skip);
@@ -379,8 +358,7 @@ static bool resize_in_place(struct region *r, struct piece *p, size_t wanted)
     size_t flags = (size_t)(p->size_and_flags & PIECE_FLAGS);
     if (wanted > size_of(p) && after == r->top) {
         size_t more = wanted - size_of(p);
-        if (more > (size_t)(r->end - r->top))
-            return false;
+        if (more > (size_t)(r->end - r->top)) return false;
         r->top += more;
         p->size_and_flags = wanted | flags;
         fresh_raise(r, r->top);
@@ -388,8 +366,7 @@ static bool resize_in_place(struct region *r, struct piece *p, size_t wanted)
     }
     if (wanted > size_of(p)) {
         struct piece *next = piece_at(after);
-        if ((next->size_and_flags & PIECE_USED) || size_of(p) + size_of(next) < wanted)
-            return false;
+        if ((next->size_and_flags & PIECE_USED) || size_of(p) + size_of(next) < wanted) return false;
         list_remove(r, next);
         p->size_and_flags = (size_of(p) + size_of(next)) | flags;
         mark_after(r, p, true);
@@ -398,13 +375,12 @@ static bool resize_in_place(struct region *r, struct piece *p, size_t wanted)
     return true;
 }
 
-void *heap_resize(enum heap_region region, void *user, size_t size)
+void *heap_resize(enum heap_region region, void *piece, size_t size)
 {
     struct region *r = &regions[region];
-    if (!user)
-        return heap_take(region, size);
+    if (!piece) return heap_take(region, size);
     pthread_mutex_lock(&r->lock);
-    struct piece *p = piece_checked(r, user);
+    struct piece *p = piece_checked(r, piece);
     size_t held = size_of(p);
     bool done = size <= r->usage.capacity && resize_in_place(r, p, piece_size_for(size));
     if (done) {
@@ -412,23 +388,20 @@ void *heap_resize(enum heap_region region, void *user, size_t size)
         usage_add(r, p);
     }
     pthread_mutex_unlock(&r->lock);
-    if (done)
-        return user;
+    if (done) return piece;
     void *moved = heap_take(region, size);
-    if (!moved)
-        return NULL;
-    memcpy(moved, user, held - TAG_SIZE < size ? held - TAG_SIZE : size);
-    heap_give(region, user);
+    if (!moved) return NULL;
+    memcpy(moved, piece, held - TAG_SIZE < size ? held - TAG_SIZE : size);
+    heap_give(region, piece);
     return moved;
 }
 
-void heap_give(enum heap_region region, void *user)
+void heap_give(enum heap_region region, void *piece)
 {
     struct region *r = &regions[region];
-    if (!user)
-        return;
+    if (!piece) return;
     pthread_mutex_lock(&r->lock);
-    struct piece *p = piece_checked(r, user);
+    struct piece *p = piece_checked(r, piece);
     r->usage.used -= size_of(p);
     piece_free(r, p);
     pthread_mutex_unlock(&r->lock);

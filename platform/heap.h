@@ -32,7 +32,7 @@ struct heap_usage {
 
 /* Boot: reserves the region (PLAN_LAZY). Zero bytes: every take from it is refused. */
 int heap_reserve(enum heap_region region, size_t bytes, const char *lower);
-void *heap_take(enum heap_region region, size_t size);  /* 16-aligned */
+void *heap_take(enum heap_region region, size_t size); /* 16-aligned */
 void *heap_take_zeroed(enum heap_region region, size_t count, size_t size);
 void *heap_resize(enum heap_region region, void *piece, size_t size);
 void heap_give(enum heap_region region, void *piece);

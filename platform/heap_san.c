@@ -20,8 +20,9 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct heap_usage usages[HEAP_REGIONS];
 
 static const char *const plan_names[HEAP_REGIONS] = {
-    [HEAP_LMDB] = "heap lmdb", [HEAP_YAML] = "heap yaml",     [HEAP_CARES] = "heap cares", [HEAP_MBEDTLS] = "heap mbedtls",
-    [HEAP_ZSTD] = "heap zstd", [HEAP_YYJSON] = "heap yyjson", [HEAP_ZLIB] = "heap zlib",   [HEAP_SQLITE] = "heap sqlite",
+    [HEAP_LMDB] = "heap lmdb",       [HEAP_YAML] = "heap yaml",     [HEAP_CARES] = "heap cares",
+    [HEAP_MBEDTLS] = "heap mbedtls", [HEAP_ZSTD] = "heap zstd",     [HEAP_YYJSON] = "heap yyjson",
+    [HEAP_ZLIB] = "heap zlib",       [HEAP_SQLITE] = "heap sqlite",
 };
 
 const char *heap_name(enum heap_region region)
@@ -34,8 +35,7 @@ int heap_reserve(enum heap_region region, size_t bytes, const char *lower)
     CHECK(usages[region].capacity == 0);
     void *unused;
     int rc = bytes > 0 ? plan_take(plan_names[region], 1, bytes, PLAN_LAZY, 0, lower, &unused) : RC_OK;
-    if (rc == RC_OK)
-        usages[region].capacity = bytes & ~(size_t)15;
+    if (rc == RC_OK) usages[region].capacity = bytes & ~(size_t)15;
     return rc;
 }
 
@@ -50,8 +50,7 @@ static bool charge(enum heap_region region, size_t more, size_t less)
         u->used = u->used - less + more;
     else
         u->refused++;
-    if (u->used > u->high)
-        u->high = u->used;
+    if (u->used > u->high) u->high = u->used;
     pthread_mutex_unlock(&lock);
     return fits;
 }
@@ -78,8 +77,7 @@ void *heap_take(enum heap_region region, size_t size)
 void *heap_take_zeroed(enum heap_region region, size_t count, size_t size)
 {
     size_t whole;
-    if (__builtin_mul_overflow(count, size, &whole))
-        return NULL;
+    if (__builtin_mul_overflow(count, size, &whole)) return NULL;
     whole = whole_of(whole);
     return charge(region, whole, 0) ? calloc(1, whole) : NULL;
 }
@@ -88,8 +86,7 @@ void *heap_take_aligned(enum heap_region region, size_t align, size_t size)
 {
     void *piece;
     size = whole_of(size);
-    if (!charge(region, size, 0))
-        return NULL;
+    if (!charge(region, size, 0)) return NULL;
     return posix_memalign(&piece, align < sizeof(void *) ? sizeof(void *) : align, size) == 0 ? piece : NULL;
 }
 
@@ -102,8 +99,7 @@ void *heap_resize(enum heap_region region, void *piece, size_t size)
 
 void heap_give(enum heap_region region, void *piece)
 {
-    if (!piece)
-        return;
+    if (!piece) return;
     uncharge(region, __sanitizer_get_allocated_size(piece));
     free(piece);
 }

@@ -7,8 +7,7 @@
 
 static void *or_enomem(void *piece)
 {
-    if (!piece)
-        errno = ENOMEM;
+    if (!piece) errno = ENOMEM;
     return piece;
 }
 
@@ -21,39 +20,37 @@ static char *duplicate(enum heap_region region, const char *text)
 
 static int take_aligned(enum heap_region region, void **piece, size_t align, size_t size)
 {
-    if (align < sizeof(void *) || (align & (align - 1)) != 0)
-        return EINVAL;
+    if (align < sizeof(void *) || (align & (align - 1)) != 0) return EINVAL;
     void *taken = heap_take_aligned(region, align, size);
-    if (!taken)
-        return ENOMEM;
+    if (!taken) return ENOMEM;
     *piece = taken;
     return 0;
 }
 
-#define HEAP_SHIM_DEFINE(library, region)                                                                              \
-    void *heap_##library##_malloc(size_t size)                                                                         \
-    {                                                                                                                  \
-        return or_enomem(heap_take(region, size));                                                                     \
-    }                                                                                                                  \
-    void *heap_##library##_calloc(size_t count, size_t size)                                                           \
-    {                                                                                                                  \
-        return or_enomem(heap_take_zeroed(region, count, size));                                                       \
-    }                                                                                                                  \
-    void *heap_##library##_realloc(void *piece, size_t size)                                                           \
-    {                                                                                                                  \
-        return or_enomem(heap_resize(region, piece, size));                                                            \
-    }                                                                                                                  \
-    void heap_##library##_free(void *piece)                                                                            \
-    {                                                                                                                  \
-        heap_give(region, piece);                                                                                      \
-    }                                                                                                                  \
-    char *heap_##library##_strdup(const char *text)                                                                    \
-    {                                                                                                                  \
-        return duplicate(region, text);                                                                                \
-    }                                                                                                                  \
-    int heap_##library##_memalign(void **piece, size_t align, size_t size)                                             \
-    {                                                                                                                  \
-        return take_aligned(region, piece, align, size);                                                               \
+#define HEAP_SHIM_DEFINE(library, region)                                  \
+    void *heap_##library##_malloc(size_t size)                             \
+    {                                                                      \
+        return or_enomem(heap_take(region, size));                         \
+    }                                                                      \
+    void *heap_##library##_calloc(size_t count, size_t size)               \
+    {                                                                      \
+        return or_enomem(heap_take_zeroed(region, count, size));           \
+    }                                                                      \
+    void *heap_##library##_realloc(void *piece, size_t size)               \
+    {                                                                      \
+        return or_enomem(heap_resize(region, piece, size));                \
+    }                                                                      \
+    void heap_##library##_free(void *piece)                                \
+    {                                                                      \
+        heap_give(region, piece);                                          \
+    }                                                                      \
+    char *heap_##library##_strdup(const char *text)                        \
+    {                                                                      \
+        return duplicate(region, text);                                    \
+    }                                                                      \
+    int heap_##library##_memalign(void **piece, size_t align, size_t size) \
+    {                                                                      \
+        return take_aligned(region, piece, align, size);                   \
     }
 
 HEAP_SHIM_DEFINE(lmdb, HEAP_LMDB)

@@ -18,12 +18,12 @@
 /* As heap_take, at a multiple of `align` (a power of two). */
 void *heap_take_aligned(enum heap_region region, size_t align, size_t size);
 
-#define HEAP_SHIM_DECLARE(library)                                                                                     \
-    void *heap_##library##_malloc(size_t size);                                                                        \
-    void *heap_##library##_calloc(size_t count, size_t size);                                                          \
-    void *heap_##library##_realloc(void *piece, size_t size);                                                          \
-    void heap_##library##_free(void *piece);                                                                           \
-    char *heap_##library##_strdup(const char *text);                                                                   \
+#define HEAP_SHIM_DECLARE(library)                            \
+    void *heap_##library##_malloc(size_t size);               \
+    void *heap_##library##_calloc(size_t count, size_t size); \
+    void *heap_##library##_realloc(void *piece, size_t size); \
+    void heap_##library##_free(void *piece);                  \
+    char *heap_##library##_strdup(const char *text);          \
     int heap_##library##_memalign(void **piece, size_t align, size_t size); /* posix_memalign's signature */
 
 HEAP_SHIM_DECLARE(lmdb)

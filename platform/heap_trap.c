@@ -92,8 +92,7 @@ void *__wrap_reallocarray(void *piece, size_t count, size_t size)
 /* Freeing nothing is what cleanup code does after a NULL; anything else was never ours. */
 void __wrap_free(void *piece)
 {
-    if (piece)
-        trapped("free", 0, CALLER);
+    if (piece) trapped("free", 0, CALLER);
 }
 
 void *__wrap_aligned_alloc(size_t align, size_t size)
@@ -133,8 +132,7 @@ void *__wrap___libc_realloc(void *piece, size_t size)
 
 void __wrap___libc_free(void *piece)
 {
-    if (piece)
-        trapped("__libc_free", 0, CALLER);
+    if (piece) trapped("__libc_free", 0, CALLER);
 }
 
 void *__wrap___libc_malloc_impl(size_t size)

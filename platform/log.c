@@ -20,8 +20,8 @@
 #include "platform/rc.h"
 
 enum {
-    MESSAGE_MAX = 400,    /* before escaping; the rest of the line is time, level and area */
-    BATCH_MAX = 4096,     /* PIPE_BUF: after POLLOUT a pipe takes it without blocking */
+    MESSAGE_MAX = 400, /* before escaping; the rest of the line is time, level and area */
+    BATCH_MAX = 4096,  /* PIPE_BUF: after POLLOUT a pipe takes it without blocking */
     STDERR_WAIT_MS = 1000,
     RATES = 64,
     RATE_LINES = 200, /* of one format, in … */
@@ -90,10 +90,8 @@ static void put_escaped(struct text *t, struct span s)
 static void put_ellipsis(struct text *t, size_t room)
 {
     size_t size = t->size;
-    while (size + room > t->capacity - 1 && size > 0)
-        size--;
-    while (size > 0 && ((unsigned char)t->data[size] & 0xC0) == 0x80)
-        size--;
+    while (size + room > t->capacity - 1 && size > 0) size--;
+    while (size > 0 && ((unsigned char)t->data[size] & 0xC0) == 0x80) size--;
     t->size = size;
     t->truncated = false;
     text_put_text(t, "\xE2\x80\xA6");
@@ -104,8 +102,7 @@ static void compose_text(struct text *t, enum log_level level, const char *area,
     put_time(t, clock_wall_us());
     text_format(t, " %-5s %s: ", level_names[level], area);
     put_escaped(t, message);
-    if (t->truncated)
-        put_ellipsis(t, 4);
+    if (t->truncated) put_ellipsis(t, 4);
     text_put_char(t, '\n');
 }
 
@@ -119,8 +116,7 @@ static void compose_json(struct text *t, enum log_level level, const char *area,
     for (;;) {
         text_put_json(t, message);
         text_put_text(t, "}\n");
-        if (!t->truncated || message.size == 0)
-            return;
+        if (!t->truncated || message.size == 0) return;
         *t = head;
         message.size -= message.size > 32 ? message.size / 8 : message.size;
     }
@@ -131,8 +127,7 @@ static bool rate_allows(const char *format, unsigned *suppressed)
 {
     struct rate *rate = &rates[((uintptr_t)format >> 3) % RATES];
     uint64_t now = clock_monotonic_us();
-    if (rate->format != format)
-        *rate = (struct rate){.format = format, .since_us = now};
+    if (rate->format != format) *rate = (struct rate){.format = format, .since_us = now};
     *suppressed = 0;
     if (now - rate->since_us >= rate_window_us) {
         *suppressed = rate->suppressed;
@@ -150,10 +145,8 @@ static void write_out(const char *data, size_t size)
 {
     while (size > 0) {
         ssize_t n = write(STDERR_FILENO, data, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
         data += n;
         size -= (size_t)n;
     }
@@ -185,16 +178,14 @@ static void line_put(enum log_level level, const char *area, const char *format,
     pthread_mutex_lock(&lock);
     bool allowed = rate_allows(format, &suppressed);
     pthread_mutex_unlock(&lock);
-    if (!allowed)
-        return;
+    if (!allowed) return;
     int size = vsnprintf(message, sizeof message, format, args);
     struct text m = {message, sizeof message, size < 0 ? 0 : (size_t)size, false};
     if (m.size >= sizeof message) {
         m.size = sizeof message - 1;
         put_ellipsis(&m, 3);
     }
-    if (suppressed > 0)
-        text_format(&m, " suppressed=%u", suppressed);
+    if (suppressed > 0) text_format(&m, " suppressed=%u", suppressed);
     if (line_format == LOG_JSON)
         compose_json(&t, level, area, text_span(&m));
     else
@@ -203,14 +194,12 @@ static void line_put(enum log_level level, const char *area, const char *format,
     bool direct = !flusher_runs;
     ring_put(&t);
     pthread_mutex_unlock(&lock);
-    if (direct)
-        write_out(t.data, t.size);
+    if (direct) write_out(t.data, t.size);
 }
 
 void log_line(enum log_level level, const char *area, const char *format, ...)
 {
-    if ((int)level > level_max)
-        return;
+    if ((int)level > level_max) return;
     int error = errno;
     va_list args;
     va_start(args, format);
@@ -225,8 +214,7 @@ static size_t batch_take(char *batch)
     size_t size = 0;
     while (flushed_count < written_count) {
         const struct line *line = &ring[flushed_count % LOG_RING_LINES];
-        if (size + line->size > BATCH_MAX)
-            break;
+        if (size + line->size > BATCH_MAX) break;
         memcpy(batch + size, line->text, line->size);
         size += line->size;
         flushed_count++;
@@ -240,8 +228,7 @@ static void *flusher_main(void *unused)
     pthread_mutex_lock(&lock);
     for (;;) {
         size_t size = batch_take(batch);
-        if (size == 0 && stopping)
-            break;
+        if (size == 0 && stopping) break;
         if (size == 0) {
             flusher_sleeps = true;
             pthread_cond_wait(&filled, &lock);
@@ -258,11 +245,9 @@ static void *flusher_main(void *unused)
             last = stopping;
             pthread_mutex_unlock(&lock);
         } while (!writable && !last);
-        if (writable)
-            write_out(batch, size);
+        if (writable) write_out(batch, size);
         pthread_mutex_lock(&lock);
-        if (!writable)
-            break;
+        if (!writable) break;
     }
     pthread_mutex_unlock(&lock);
     return unused;
@@ -271,8 +256,7 @@ static void *flusher_main(void *unused)
 static void note_memory(void)
 {
     static bool noted;
-    if (noted)
-        return;
+    if (noted) return;
     noted = true;
     plan_note("log ring", LOG_RING_LINES, sizeof(struct line), 0, sizeof ring);
     plan_note("log flusher stack", 1, FLUSHER_STACK, 0, FLUSHER_STACK);
@@ -304,8 +288,7 @@ void log_stop(void)
     stopping = true;
     pthread_cond_signal(&filled);
     pthread_mutex_unlock(&lock);
-    if (!runs)
-        return;
+    if (!runs) return;
     pthread_join(flusher, NULL);
     pthread_mutex_lock(&lock);
     flusher_runs = false;

@@ -49,14 +49,12 @@ int loop_reserve(unsigned timers_max)
     void *region;
     CHECK(epoll_fd < 0);
     int rc = plan_take("loop timers", (size_t)timers_max + 1, sizeof(struct slot), PLAN_LAZY, 0, NULL, &region);
-    if (rc != RC_OK)
-        return rc;
+    if (rc != RC_OK) return rc;
     heap = region;
     heap_max = timers_max;
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (epoll_fd < 0 || event_fd < 0)
-        return RC_IO;
+    if (epoll_fd < 0 || event_fd < 0) return RC_IO;
     /* Edge triggered: every write wakes, nobody has to read it. */
     struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
     return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, event_fd, &event) == 0 ? RC_OK : RC_IO;
@@ -65,34 +63,26 @@ int loop_reserve(unsigned timers_max)
 static uint32_t kernel_events(unsigned events)
 {
     uint32_t kernel = 0;
-    if (events & LOOP_READ)
-        kernel |= EPOLLIN;
-    if (events & LOOP_WRITE)
-        kernel |= EPOLLOUT;
-    if (events & LOOP_PEER_CLOSED)
-        kernel |= EPOLLRDHUP;
+    if (events & LOOP_READ) kernel |= EPOLLIN;
+    if (events & LOOP_WRITE) kernel |= EPOLLOUT;
+    if (events & LOOP_PEER_CLOSED) kernel |= EPOLLRDHUP;
     return kernel;
 }
 
 static unsigned our_events(uint32_t kernel)
 {
     unsigned events = 0;
-    if (kernel & EPOLLIN)
-        events |= LOOP_READ;
-    if (kernel & EPOLLOUT)
-        events |= LOOP_WRITE;
-    if (kernel & EPOLLRDHUP)
-        events |= LOOP_PEER_CLOSED;
-    if (kernel & (EPOLLHUP | EPOLLERR))
-        events |= LOOP_HANGUP;
+    if (kernel & EPOLLIN) events |= LOOP_READ;
+    if (kernel & EPOLLOUT) events |= LOOP_WRITE;
+    if (kernel & EPOLLRDHUP) events |= LOOP_PEER_CLOSED;
+    if (kernel & (EPOLLHUP | EPOLLERR)) events |= LOOP_HANGUP;
     return events;
 }
 
 static int control(struct loop_source *source, int operation, unsigned events)
 {
     struct epoll_event event = {.events = kernel_events(events), .data.ptr = source};
-    if (epoll_ctl(epoll_fd, operation, source->fd, &event) == 0)
-        return RC_OK;
+    if (epoll_ctl(epoll_fd, operation, source->fd, &event) == 0) return RC_OK;
     return errno == ENOSPC || errno == ENOMEM ? RC_FULL : RC_IO;
 }
 
@@ -106,23 +96,19 @@ int loop_add(struct loop_source *source, unsigned events)
 int loop_change(struct loop_source *source, unsigned events)
 {
     CHECK(source->events & ATTACHED);
-    if (source->events == (events | ATTACHED))
-        return RC_OK;
+    if (source->events == (events | ATTACHED)) return RC_OK;
     int rc = control(source, EPOLL_CTL_MOD, events);
-    if (rc == RC_OK)
-        source->events = events | ATTACHED;
+    if (rc == RC_OK) source->events = events | ATTACHED;
     return rc;
 }
 
 void loop_remove(struct loop_source *source)
 {
-    if (!(source->events & ATTACHED))
-        return;
+    if (!(source->events & ATTACHED)) return;
     CHECK(control(source, EPOLL_CTL_DEL, 0) == RC_OK);
     source->events = 0;
     for (int i = batch_next; i < batch_count; i++) {
-        if (batch[i].data.ptr == source)
-            batch[i].data.ptr = NULL;
+        if (batch[i].data.ptr == source) batch[i].data.ptr = NULL;
     }
 }
 
@@ -145,12 +131,9 @@ static void sift_down(unsigned place, struct slot slot)
 {
     for (;;) {
         unsigned child = place * 2;
-        if (child > heap_count)
-            break;
-        if (child < heap_count && heap[child + 1].deadline_us < heap[child].deadline_us)
-            child++;
-        if (heap[child].deadline_us >= slot.deadline_us)
-            break;
+        if (child > heap_count) break;
+        if (child < heap_count && heap[child + 1].deadline_us < heap[child].deadline_us) child++;
+        if (heap[child].deadline_us >= slot.deadline_us) break;
         slot_put(place, heap[child]);
         place = child;
     }
@@ -173,8 +156,7 @@ int loop_timer_set(struct loop_timer *timer, uint64_t deadline_us)
         slot_settle(timer->place, slot);
         return RC_OK;
     }
-    if (heap_count == heap_max)
-        return RC_FULL;
+    if (heap_count == heap_max) return RC_FULL;
     sift_up(++heap_count, slot);
     return RC_OK;
 }
@@ -182,14 +164,12 @@ int loop_timer_set(struct loop_timer *timer, uint64_t deadline_us)
 void loop_timer_cancel(struct loop_timer *timer)
 {
     unsigned place = timer->place;
-    if (place == 0)
-        return;
+    if (place == 0) return;
     CHECK(place <= heap_count);
     CHECK(heap[place].timer == timer);
     timer->place = 0;
     struct slot last = heap[heap_count--];
-    if (last.timer != timer)
-        slot_settle(place, last);
+    if (last.timer != timer) slot_settle(place, last);
 }
 
 void loop_post(struct loop_call *call)
@@ -200,8 +180,7 @@ void loop_post(struct loop_call *call)
     } while (!atomic_compare_exchange_weak(&posted, &first, call));
     /* The lane says that it sleeps before it looks at the list, this looks after it has put the call there: one of the
      * two sees the other. A call that is not the first has a first one whose poster took care. */
-    if (!first && atomic_load(&sleeping))
-        (void)eventfd_write(event_fd, 1);
+    if (!first && atomic_load(&sleeping)) (void)eventfd_write(event_fd, 1);
 }
 
 void loop_stop(void)
@@ -214,8 +193,7 @@ void loop_stop(void)
 
 uint64_t loop_now_us(void)
 {
-    if (now_us == 0)
-        now_us = clock_monotonic_us();
+    if (now_us == 0) now_us = clock_monotonic_us();
     return now_us;
 }
 
@@ -237,25 +215,21 @@ void loop_woken(void)
 /* Milliseconds for epoll, rounded up: waking too early would only mean to wait again. */
 static int wait_ms(uint64_t wait_us)
 {
-    if (woken || atomic_load(&posted))
-        return 0;
+    if (woken || atomic_load(&posted)) return 0;
     if (heap_count > 0) {
         uint64_t due = heap[1].deadline_us;
         uint64_t now = due < now_us + NEAR_US ? clock_monotonic_us() : now_us;
         uint64_t left = due > now ? due - now : 0;
-        if (left < wait_us)
-            wait_us = left;
+        if (left < wait_us) wait_us = left;
     }
-    if (wait_us == CLOCK_NEVER)
-        return -1;
+    if (wait_us == CLOCK_NEVER) return -1;
     uint64_t ms = wait_us / 1000 + (wait_us % 1000 != 0);
     return ms < INT_MAX ? (int)ms : INT_MAX;
 }
 
 static void run_posted(void)
 {
-    if (!atomic_load_explicit(&posted, memory_order_relaxed))
-        return;
+    if (!atomic_load_explicit(&posted, memory_order_relaxed)) return;
     struct loop_call *newest = atomic_exchange(&posted, NULL);
     struct loop_call *oldest = NULL;
     while (newest) {
@@ -278,12 +252,10 @@ static void run_ready(int count)
     while (batch_next < batch_count) {
         const struct epoll_event *event = &batch[batch_next++];
         struct loop_source *source = event->data.ptr;
-        if (!source)
-            continue;
+        if (!source) continue;
         /* What was asked for may have changed since the kernel reported. */
         unsigned events = our_events(event->events) & (source->events | LOOP_HANGUP);
-        if (events != 0)
-            source->ready(source, events);
+        if (events != 0) source->ready(source, events);
     }
     batch_count = 0;
 }
@@ -304,12 +276,10 @@ int loop_turn(uint64_t wait_us)
     CHECK(epoll_fd >= 0);
     /* Between this store and the wait a post writes the eventfd, so none is slept through. */
     atomic_store(&sleeping, true);
-    if (!atomic_load(&stop))
-        timeout = wait_ms(wait_us);
+    if (!atomic_load(&stop)) timeout = wait_ms(wait_us);
     int count = epoll_wait(epoll_fd, batch, BATCH, timeout);
     atomic_store(&sleeping, false);
-    if (count < 0 && errno != EINTR)
-        return RC_IO;
+    if (count < 0 && errno != EINTR) return RC_IO;
     now_us = clock_monotonic_us();
     run_posted();
     run_ready(count > 0 ? count : 0);
@@ -318,16 +288,14 @@ int loop_turn(uint64_t wait_us)
         woken = false;
         woken_hook();
     }
-    if (idle_hook)
-        idle_hook();
+    if (idle_hook) idle_hook();
     return RC_OK;
 }
 
 int loop_run(void)
 {
     int rc = RC_OK;
-    while (rc == RC_OK && !atomic_load(&stop))
-        rc = loop_turn(CLOCK_NEVER);
+    while (rc == RC_OK && !atomic_load(&stop)) rc = loop_turn(CLOCK_NEVER);
     atomic_store(&stop, false);
     return rc;
 }

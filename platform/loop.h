@@ -16,7 +16,7 @@
 enum loop_events {
     LOOP_READ = 1,
     LOOP_WRITE = 2,
-    LOOP_HANGUP = 4, /* reported always: the peer is gone (EPOLLHUP, EPOLLERR) */
+    LOOP_HANGUP = 4,      /* reported always: the peer is gone (EPOLLHUP, EPOLLERR) */
     LOOP_PEER_CLOSED = 8, /* EPOLLRDHUP; asked for like READ */
 };
 

@@ -21,8 +21,7 @@ void metric_register(struct metric *metric)
 
 static unsigned bucket_of(uint64_t us)
 {
-    if (us <= BUCKET_FIRST_US)
-        return 0;
+    if (us <= BUCKET_FIRST_US) return 0;
     /* The smallest i with us <= 10 × 2^i. */
     uint64_t quotient = (us - 1) / BUCKET_FIRST_US;
     unsigned i = 64 - (unsigned)__builtin_clzll(quotient);
@@ -45,16 +44,13 @@ uint64_t metric_quantile_us(const struct metric *metric, double q)
 {
     const struct metric_histogram *h = metric->histogram;
     uint64_t total = 0;
-    for (unsigned i = 0; i <= METRIC_BUCKETS; i++)
-        total += bucket_get(h, i);
-    if (total == 0)
-        return 0;
+    for (unsigned i = 0; i <= METRIC_BUCKETS; i++) total += bucket_get(h, i);
+    if (total == 0) return 0;
     double wanted = q * (double)total;
     uint64_t seen = 0;
     for (unsigned i = 0; i < METRIC_BUCKETS; i++) {
         seen += bucket_get(h, i);
-        if (seen > 0 && (double)seen >= wanted)
-            return (uint64_t)BUCKET_FIRST_US << i;
+        if (seen > 0 && (double)seen >= wanted) return (uint64_t)BUCKET_FIRST_US << i;
     }
     return UINT64_MAX;
 }
@@ -64,15 +60,11 @@ static void put_series(struct text *out, const struct metric *m, const char *suf
 {
     text_put_text(out, m->name);
     text_put_text(out, suffix);
-    if (!m->labels && !more)
-        return;
+    if (!m->labels && !more) return;
     text_put_char(out, '{');
-    if (m->labels)
-        text_put_text(out, m->labels);
-    if (m->labels && more)
-        text_put_char(out, ',');
-    if (more)
-        text_put_text(out, more);
+    if (m->labels) text_put_text(out, m->labels);
+    if (m->labels && more) text_put_char(out, ',');
+    if (more) text_put_text(out, more);
     text_put_char(out, '}');
 }
 
@@ -115,8 +107,7 @@ static void put_head(struct text *out, const struct metric *m)
 static void put_metric(struct text *out, unsigned index)
 {
     const struct metric *m = registry[index];
-    if (index == 0 || strcmp(registry[index - 1]->name, m->name) != 0)
-        put_head(out, m);
+    if (index == 0 || strcmp(registry[index - 1]->name, m->name) != 0) put_head(out, m);
     if (m->kind == METRIC_HISTOGRAM) {
         put_histogram(out, m);
         return;

@@ -60,8 +60,7 @@ static struct job *job_take(void)
     struct job *job = first;
     if (job) {
         first = job->next;
-        if (!first)
-            last = NULL;
+        if (!first) last = NULL;
         waiting--;
     }
     pthread_mutex_unlock(&lock);
@@ -84,8 +83,7 @@ int offload_start(unsigned workers, unsigned queue_max)
     sigset_t all, before;
     CHECK(thread_count == 0);
     CHECK(workers > 0);
-    if (workers > WORKERS_MAX)
-        workers = WORKERS_MAX;
+    if (workers > WORKERS_MAX) workers = WORKERS_MAX;
     waiting_max = queue_max;
     stopping = false;
     plan_note("offload stacks", workers, WORKER_STACK, 0, (size_t)workers * WORKER_STACK);
@@ -97,8 +95,7 @@ int offload_start(unsigned workers, unsigned queue_max)
         thread_count++;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attributes);
-    if (thread_count == workers)
-        return RC_OK;
+    if (thread_count == workers) return RC_OK;
     offload_stop();
     return RC_FULL;
 }
@@ -109,8 +106,7 @@ void offload_stop(void)
     stopping = true;
     pthread_cond_broadcast(&filled);
     pthread_mutex_unlock(&lock);
-    for (unsigned i = 0; i < thread_count; i++)
-        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < thread_count; i++) pthread_join(threads[i], NULL);
     thread_count = 0;
 }
 
@@ -124,10 +120,8 @@ static int job_put(struct job *job)
         else
             first = job;
         last = job;
-        if (++waiting > waiting_high)
-            waiting_high = waiting;
-        if (sleepers > 0)
-            pthread_cond_signal(&filled);
+        if (++waiting > waiting_high) waiting_high = waiting;
+        if (sleepers > 0) pthread_cond_signal(&filled);
         rc = RC_OK;
     }
     pthread_mutex_unlock(&lock);
@@ -152,10 +146,8 @@ static void job_wait(struct job *job)
             stray_rc = rc;
         }
     }
-    if (stray)
-        fiber_wake(self, stray_rc);
-    if (cancelled || fiber_cancelled())
-        fiber_cancel(self);
+    if (stray) fiber_wake(self, stray_rc);
+    if (cancelled || fiber_cancelled()) fiber_cancel(self);
 }
 
 int offload(void (*run)(void *arg), void *arg)
@@ -163,8 +155,7 @@ int offload(void (*run)(void *arg), void *arg)
     struct job job = {.done_call.run = job_done, .run = run, .arg = arg, .fiber = fiber_self()};
     CHECK(job.fiber);
     int rc = job_put(&job);
-    if (rc == RC_OK)
-        job_wait(&job);
+    if (rc == RC_OK) job_wait(&job);
     return rc;
 }
 

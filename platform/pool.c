@@ -33,8 +33,7 @@ void *pool_take(struct pool *pool)
         object = (struct link *)(void *)(pool->base + pool->each * pool->touched++);
     else
         return NULL;
-    if (++pool->used > pool->high)
-        pool->high = pool->used;
+    if (++pool->used > pool->high) pool->high = pool->used;
     return object;
 }
 

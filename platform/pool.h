@@ -13,7 +13,7 @@
 
 struct pool {
     unsigned char *base;
-    size_t each;      /* bytes, a multiple of 16 */
+    size_t each; /* bytes, a multiple of 16 */
     unsigned count;
     unsigned used;
     unsigned high;    /* most ever used */

@@ -44,8 +44,7 @@ void *pool_take(struct pool *pool)
     } else {
         return NULL;
     }
-    if (++pool->used > pool->high)
-        pool->high = pool->used;
+    if (++pool->used > pool->high) pool->high = pool->used;
     return object;
 }
 

@@ -30,7 +30,6 @@ static const char *const names[] = {
 const char *rc_name(int rc)
 {
     const int count = (int)(sizeof names / sizeof names[0]);
-    if (rc > 0 || rc <= -count)
-        return "unknown";
+    if (rc > 0 || rc <= -count) return "unknown";
     return names[-rc];
 }

@@ -9,9 +9,9 @@
 
 enum rc {
     RC_OK = 0,
-    RC_AGAIN = -1,        /* nothing to do just now; wait and call again */
-    RC_FULL = -2,         /* a named bound is reached */
-    RC_EMPTY = -3,        /* nothing there to take */
+    RC_AGAIN = -1, /* nothing to do just now; wait and call again */
+    RC_FULL = -2,  /* a named bound is reached */
+    RC_EMPTY = -3, /* nothing there to take */
     RC_NOT_FOUND = -4,
     RC_INVALID = -5,      /* the input breaks its format or its rules */
     RC_CORRUPT = -6,      /* stored data fails its own check */

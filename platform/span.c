@@ -11,11 +11,9 @@ static char lower(char c)
 
 bool span_equal_nocase(struct span a, struct span b)
 {
-    if (a.size != b.size)
-        return false;
+    if (a.size != b.size) return false;
     for (size_t i = 0; i < a.size; i++) {
-        if (lower(a.data[i]) != lower(b.data[i]))
-            return false;
+        if (lower(a.data[i]) != lower(b.data[i])) return false;
     }
     return true;
 }
@@ -27,19 +25,15 @@ bool span_starts_with(struct span s, struct span prefix)
 
 bool span_ends_with(struct span s, struct span suffix)
 {
-    if (s.size < suffix.size)
-        return false;
-    if (suffix.size == 0)
-        return true;
+    if (s.size < suffix.size) return false;
+    if (suffix.size == 0) return true;
     return span_equal(span_of(s.data + (s.size - suffix.size), suffix.size), suffix);
 }
 
 bool span_contains(struct span haystack, struct span needle)
 {
-    if (needle.size == 0)
-        return true;
-    if (haystack.size < needle.size)
-        return false;
+    if (needle.size == 0) return true;
+    if (haystack.size < needle.size) return false;
     return memmem(haystack.data, haystack.size, needle.data, needle.size) != NULL;
 }
 
@@ -54,8 +48,7 @@ struct span span_trim(struct span s)
         s.data++;
         s.size--;
     }
-    while (s.size > 0 && is_blank(s.data[s.size - 1]))
-        s.size--;
+    while (s.size > 0 && is_blank(s.data[s.size - 1])) s.size--;
     return s;
 }
 
@@ -73,19 +66,15 @@ struct span span_cut(struct span s, char separator, struct span *head)
 
 int span_to_u64(struct span s, uint64_t max, uint64_t *value)
 {
-    if (s.size == 0)
-        return RC_INVALID;
+    if (s.size == 0) return RC_INVALID;
     uint64_t sum = 0;
     for (size_t i = 0; i < s.size; i++) {
-        if (s.data[i] < '0' || s.data[i] > '9')
-            return RC_INVALID;
+        if (s.data[i] < '0' || s.data[i] > '9') return RC_INVALID;
         uint64_t digit = (uint64_t)(s.data[i] - '0');
-        if (sum > (UINT64_MAX - digit) / 10)
-            return RC_INVALID;
+        if (sum > (UINT64_MAX - digit) / 10) return RC_INVALID;
         sum = sum * 10 + digit;
     }
-    if (sum > max)
-        return RC_INVALID;
+    if (sum > max) return RC_INVALID;
     *value = sum;
     return RC_OK;
 }
@@ -109,7 +98,6 @@ bool span_glob(struct span pattern, struct span s)
             return false;
         }
     }
-    while (p < pattern.size && pattern.data[p] == '*')
-        p++;
+    while (p < pattern.size && pattern.data[p] == '*') p++;
     return p == pattern.size;
 }

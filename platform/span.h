@@ -35,11 +35,11 @@ static inline bool span_equal(struct span a, struct span b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
-bool span_equal_nocase(struct span a, struct span b);              /* ASCII letters only */
+bool span_equal_nocase(struct span a, struct span b); /* ASCII letters only */
 bool span_starts_with(struct span s, struct span prefix);
 bool span_ends_with(struct span s, struct span suffix);
 bool span_contains(struct span haystack, struct span needle);
-struct span span_trim(struct span s);                              /* SP and HTAB at both ends */
+struct span span_trim(struct span s); /* SP and HTAB at both ends */
 /* Cuts at the first `separator`: *head gets what is before it, the rest is returned (empty when there was none). */
 struct span span_cut(struct span s, char separator, struct span *head);
 /* Decimal digits only, the whole span. RC_INVALID when empty, not a number or above `max`. */

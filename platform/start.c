@@ -38,18 +38,14 @@ static int protect_relro(void)
     const ElfW(Phdr) *relro = NULL;
     uintptr_t base = 0;
     for (size_t i = 0; headers && i < getauxval(AT_PHNUM); i++) {
-        if (headers[i].p_type == PT_DYNAMIC && dynamic_section)
-            base = (uintptr_t)dynamic_section - headers[i].p_vaddr;
-        if (headers[i].p_type == PT_GNU_RELRO)
-            relro = &headers[i];
+        if (headers[i].p_type == PT_DYNAMIC && dynamic_section) base = (uintptr_t)dynamic_section - headers[i].p_vaddr;
+        if (headers[i].p_type == PT_GNU_RELRO) relro = &headers[i];
     }
-    if (!relro)
-        return RC_OK;
+    if (!relro) return RC_OK;
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
     uintptr_t start = (base + relro->p_vaddr) & ~(page - 1);
     uintptr_t end = (base + relro->p_vaddr + relro->p_memsz) & ~(page - 1);
-    if (end <= start)
-        return RC_OK;
+    if (end <= start) return RC_OK;
     return mprotect((void *)start, end - start, PROT_READ) == 0 ? RC_OK : RC_IO;
 }
 
@@ -62,8 +58,7 @@ static void reset_signals(void)
     /* Only what was inherited as ignored: a sanitizer's own handlers stay. */
     for (int i = 1; i < NSIG; i++) {
         struct sigaction now;
-        if (sigaction(i, NULL, &now) == 0 && now.sa_handler == SIG_IGN)
-            sigaction(i, &action, NULL);
+        if (sigaction(i, NULL, &now) == 0 && now.sa_handler == SIG_IGN) sigaction(i, &action, NULL);
     }
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
@@ -72,8 +67,7 @@ static void reset_signals(void)
 static void raise_files_limit(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
 }
@@ -89,8 +83,7 @@ int start_process(void)
 size_t start_files_max(void)
 {
     struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
-        return 1024;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
     return limit.rlim_cur == RLIM_INFINITY ? SIZE_MAX : (size_t)limit.rlim_cur;
 }
 
@@ -107,10 +100,8 @@ static struct range *range_for_name(const char *name)
 {
     struct range *unused = NULL;
     for (unsigned i = 0; i < START_RANGES_MAX; i++) {
-        if (strcmp(ranges[i].name, name) == 0)
-            return &ranges[i];
-        if (ranges[i].name[0] == '\0' && !unused)
-            unused = &ranges[i];
+        if (strcmp(ranges[i].name, name) == 0) return &ranges[i];
+        if (ranges[i].name[0] == '\0' && !unused) unused = &ranges[i];
     }
     return unused;
 }
@@ -118,11 +109,9 @@ static struct range *range_for_name(const char *name)
 int start_watch_range(const char *name, const void *base, size_t size, const char *path)
 {
     size_t name_size = strlen(name) + 1, path_size = strlen(path) + 1;
-    if (name_size > NAME_MAX_SIZE || path_size > FILE_PATH_MAX)
-        return RC_TOO_LARGE;
+    if (name_size > NAME_MAX_SIZE || path_size > FILE_PATH_MAX) return RC_TOO_LARGE;
     struct range *range = range_for_name(name);
-    if (!range)
-        return RC_FULL;
+    if (!range) return RC_FULL;
     atomic_store(&range->size, 0);
     memcpy(range->name, name, name_size);
     memcpy(range->path, path, path_size);
@@ -172,8 +161,7 @@ static void record(const struct range *range)
     text_put_u64(&line, clock_wall_us() / CLOCK_SECOND);
     text_put_char(&line, '\n');
     int fd = open(range->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return;
+    if (fd < 0) return;
     ssize_t written = write(fd, line.data, line.size);
     (void)written;
     fsync(fd);
@@ -184,8 +172,7 @@ static const struct range *range_at(uintptr_t address)
 {
     for (unsigned i = 0; i < START_RANGES_MAX; i++) {
         size_t size = atomic_load(&ranges[i].size);
-        if (size > 0 && address - ranges[i].base < size)
-            return &ranges[i];
+        if (size > 0 && address - ranges[i].base < size) return &ranges[i];
     }
     return NULL;
 }
@@ -197,8 +184,7 @@ static void fault_handler(int signal_number, siginfo_t *info, void *context)
     char buffer[256];
     struct text line = text_on(buffer, sizeof buffer);
     unsigned index = 0;
-    while (index < FATAL_SIGNALS - 1 && fatal_signals[index] != signal_number)
-        index++;
+    while (index < FATAL_SIGNALS - 1 && fatal_signals[index] != signal_number) index++;
     bool has_address = (signal_number == SIGSEGV || signal_number == SIGBUS) && info->si_code > 0;
     const struct range *range = has_address ? range_at((uintptr_t)info->si_addr) : NULL;
     text_put_text(&line, "larder: fatal ");
@@ -218,11 +204,9 @@ static void fault_handler(int signal_number, siginfo_t *info, void *context)
     text_put_char(&line, '\n');
     ssize_t written = write(STDERR_FILENO, line.data, line.size);
     (void)written;
-    if (range)
-        record(range);
+    if (range) record(range);
     sigaction(signal_number, &former[index], NULL);
-    if (info->si_code <= 0)
-        raise(signal_number); /* sent by somebody: nothing would fault again */
+    if (info->si_code <= 0) raise(signal_number); /* sent by somebody: nothing would fault again */
 }
 
 void start_faults(void)
@@ -231,20 +215,17 @@ void start_faults(void)
     static bool started; /* a second time would take our own handler for the former one */
     stack_t alternate = {.ss_sp = stack, .ss_size = sizeof stack};
     struct sigaction action = {.sa_sigaction = fault_handler, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    if (started)
-        return;
+    if (started) return;
     started = true;
     sigaltstack(&alternate, NULL);
     sigfillset(&action.sa_mask);
-    for (unsigned i = 0; i < FATAL_SIGNALS; i++)
-        sigaction(fatal_signals[i], &action, &former[i]);
+    for (unsigned i = 0; i < FATAL_SIGNALS; i++) sigaction(fatal_signals[i], &action, &former[i]);
 }
 
 static size_t read_end(const char *path, char *buffer, size_t capacity)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return 0;
+    if (fd < 0) return 0;
     off_t size = lseek(fd, 0, SEEK_END);
     off_t from = size > (off_t)capacity ? size - (off_t)capacity : 0;
     ssize_t got = pread(fd, buffer, capacity, from);

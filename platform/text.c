@@ -28,8 +28,7 @@ void text_put(struct text *t, const char *data, size_t size)
         size = room;
         t->truncated = true;
     }
-    if (size == 0)
-        return;
+    if (size == 0) return;
     memcpy(t->data + t->size, data, size);
     t->size += size;
     t->data[t->size] = '\0';
@@ -63,8 +62,7 @@ void text_put_u64(struct text *t, uint64_t value)
 
 void text_put_i64(struct text *t, int64_t value)
 {
-    if (value < 0)
-        text_put_char(t, '-');
+    if (value < 0) text_put_char(t, '-');
     text_put_u64(t, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
 }
 
@@ -106,20 +104,16 @@ static bool is_continuation(const unsigned char *p)
  * surrogates, nothing above U+10FFFF). */
 static size_t utf8_length(const unsigned char *p, size_t left)
 {
-    if (p[0] < 0x80)
-        return 1;
-    if (p[0] >= 0xC2 && p[0] <= 0xDF)
-        return left >= 2 && is_continuation(p + 1) ? 2 : 0;
+    if (p[0] < 0x80) return 1;
+    if (p[0] >= 0xC2 && p[0] <= 0xDF) return left >= 2 && is_continuation(p + 1) ? 2 : 0;
     if (p[0] >= 0xE0 && p[0] <= 0xEF) {
-        if (left < 3 || !is_continuation(p + 1) || !is_continuation(p + 2))
-            return 0;
+        if (left < 3 || !is_continuation(p + 1) || !is_continuation(p + 2)) return 0;
         bool overlong = p[0] == 0xE0 && p[1] < 0xA0;
         bool surrogate = p[0] == 0xED && p[1] > 0x9F;
         return overlong || surrogate ? 0 : 3;
     }
     if (p[0] >= 0xF0 && p[0] <= 0xF4) {
-        if (left < 4 || !is_continuation(p + 1) || !is_continuation(p + 2) || !is_continuation(p + 3))
-            return 0;
+        if (left < 4 || !is_continuation(p + 1) || !is_continuation(p + 2) || !is_continuation(p + 3)) return 0;
         bool overlong = p[0] == 0xF0 && p[1] < 0x90;
         bool beyond = p[0] == 0xF4 && p[1] > 0x8F;
         return overlong || beyond ? 0 : 4;
@@ -155,12 +149,10 @@ void text_put_json(struct text *t, struct span s)
     text_put_char(t, '"');
     while (i < s.size) {
         size_t run = i;
-        while (run < s.size && json_plain(p[run]))
-            run++;
+        while (run < s.size && json_plain(p[run])) run++;
         text_put(t, s.data + i, run - i);
         i = run;
-        if (i == s.size)
-            break;
+        if (i == s.size) break;
         size_t length = utf8_length(p + i, s.size - i);
         if (length == 0)
             text_put(t, "\xEF\xBF\xBD", 3);

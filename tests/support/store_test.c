@@ -32,6 +32,7 @@ void store_test_setup(const struct cache_limits *limits)
 {
     void *memory;
     cpu_detect();
+    hash_select(cpu_features());
     CHECK(loop_reserve(64) == RC_OK);
     CHECK(fiber_pool_reserve(&fibers, "test", 4, 65536, NULL) == RC_OK);
     CHECK(offload_start(1, 16) == RC_OK);

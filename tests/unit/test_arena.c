@@ -35,8 +35,7 @@ static size_t resident_pages(void)
     unsigned char map[PAGES];
     size_t count = 0;
     assert_int_equal(mincore(range, PAGES * page, map), 0);
-    for (size_t i = 0; i < PAGES; i++)
-        count += map[i] & 1;
+    for (size_t i = 0; i < PAGES; i++) count += map[i] & 1;
     return count;
 }
 
@@ -53,8 +52,7 @@ static void test_pieces_are_aligned_and_apart(void **state)
             assert_non_null(piece);
             assert_int_equal((uintptr_t)piece % align, 0);
             assert_true(piece >= range);
-            if (last)
-                assert_true(piece >= last + last_size);
+            if (last) assert_true(piece >= last + last_size);
             memset(piece, 0xAA, size);
             last = piece;
             last_size = size;
@@ -75,8 +73,7 @@ static void test_zeroed_after_reuse(void **state)
     memset(arena_take(&a, 100, 16), 0xFF, 100);
     arena_reset(&a, page);
     unsigned char *piece = arena_take_zeroed(&a, 100, 16);
-    for (unsigned i = 0; i < 100; i++)
-        assert_int_equal(piece[i], 0);
+    for (unsigned i = 0; i < 100; i++) assert_int_equal(piece[i], 0);
     arena_reset(&a, 0);
 }
 
@@ -232,8 +229,7 @@ static void write_after_rewind(void)
 static void test_sanitizer_twin_catches_an_overflow(void **state)
 {
     (void)state;
-    if (!CHECKED_BY_ASAN)
-        skip();
+    if (!CHECKED_BY_ASAN) skip();
     assert_true(child_fails(write_past_the_end));
     assert_true(child_fails(write_after_rewind));
 }
@@ -241,10 +237,14 @@ static void test_sanitizer_twin_catches_an_overflow(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pieces_are_aligned_and_apart), cmocka_unit_test(test_zeroed_after_reuse),
-        cmocka_unit_test(test_range_ends),                   cmocka_unit_test(test_budget_counts_whole_pages),
-        cmocka_unit_test(test_reset_gives_pages_back),       cmocka_unit_test(test_mark_and_rewind),
-        cmocka_unit_test(test_extend_the_newest),            cmocka_unit_test(test_copy_is_terminated),
+        cmocka_unit_test(test_pieces_are_aligned_and_apart),
+        cmocka_unit_test(test_zeroed_after_reuse),
+        cmocka_unit_test(test_range_ends),
+        cmocka_unit_test(test_budget_counts_whole_pages),
+        cmocka_unit_test(test_reset_gives_pages_back),
+        cmocka_unit_test(test_mark_and_rewind),
+        cmocka_unit_test(test_extend_the_newest),
+        cmocka_unit_test(test_copy_is_terminated),
         cmocka_unit_test(test_sanitizer_twin_catches_an_overflow),
     };
     return cmocka_run_group_tests_name("arena", tests, setup, NULL);

@@ -39,7 +39,9 @@ static void test_broken_check(void **state)
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
     assert_non_null(strstr(text, "larder: check failed: bread == 2 at tests/unit/test_check.c:"));
-    assert_ptr_equal(strchr(text, '\n'), text + size - 1);
+    /* One line; an emulator may add its own. */
+    const char *number = strstr(text, "test_check.c:") + sizeof "test_check.c:" - 1;
+    assert_int_equal(number[strspn(number, "0123456789")], '\n');
 }
 
 int main(void)

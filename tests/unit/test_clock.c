@@ -24,8 +24,7 @@ static void test_real_clocks_move(void **state)
     (void)state;
     uint64_t monotonic = clock_monotonic_us(), cpu = clock_cpu_us();
     assert_true(clock_wall_us() > built);
-    while (clock_monotonic_us() < monotonic + 1000) {
-    }
+    while (clock_monotonic_us() < monotonic + 1000) {}
     assert_true(clock_cpu_us() > cpu);
     assert_int_equal(clock_trust(), CLOCK_PLAUSIBLE);
 }

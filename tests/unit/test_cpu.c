@@ -17,9 +17,9 @@ static void test_found(void **state)
     (void)state;
     cpu_detect();
     const struct cpu_features *f = cpu_features();
-    printf("cpu: %s, %u cores, page %zu, aes %d sha2 %d popcnt %d avx2 %d vpopcntdq %d vnni %d neon %d dotprod %d\n", f->name,
-           f->cores, f->page_size, f->aes, f->sha2, f->popcnt, f->avx2, f->avx512_vpopcntdq, f->avx512_vnni, f->neon,
-           f->dotprod);
+    printf("cpu: %s, %u cores, page %zu, aes %d sha2 %d popcnt %d avx2 %d vpopcntdq %d vnni %d neon %d dotprod %d\n",
+           f->name, f->cores, f->page_size, f->aes, f->sha2, f->popcnt, f->avx2, f->avx512_vpopcntdq, f->avx512_vnni,
+           f->neon, f->dotprod);
     assert_true(f->cores >= 1);
     assert_int_equal(f->page_size, sysconf(_SC_PAGESIZE));
     assert_int_equal(f->page_size & (f->page_size - 1), 0);

@@ -206,8 +206,7 @@ static void test_pool_is_bounded(void **state)
     assert_int_equal(fiber_start(&pool, step_twice, &r[FIBERS]), RC_FULL);
     assert_int_equal(r[FIBERS].step, 0);
     assert_int_equal(pool.used, FIBERS);
-    for (int i = 0; i < FIBERS; i++)
-        fiber_wake(r[i].self, RC_OK);
+    for (int i = 0; i < FIBERS; i++) fiber_wake(r[i].self, RC_OK);
     loop_turn(0);
     assert_int_equal(pool.used, 0);
     assert_int_equal(pool.high, FIBERS);
@@ -261,8 +260,7 @@ static void read_bytes(void *arg)
     for (;;) {
         r->rc = fiber_wait(&r->source, LOOP_READ, CLOCK_NEVER, &r->got);
         r->turns++;
-        if (r->rc != RC_OK || read(r->fd, &r->byte, 1) <= 0)
-            break;
+        if (r->rc != RC_OK || read(r->fd, &r->byte, 1) <= 0) break;
     }
     fiber_source_remove(&r->source);
     close(r->fd);
@@ -336,8 +334,7 @@ static void dig(struct deep *d, size_t left) // NOLINT(misc-no-recursion)
     volatile unsigned char frame[256];
     frame[left % sizeof frame] = d->sum; /* an index the compiler cannot know keeps the whole array */
     frame[0] = (unsigned char)left;
-    if (left > sizeof frame)
-        dig(d, left - sizeof frame);
+    if (left > sizeof frame) dig(d, left - sizeof frame);
     d->sum = (unsigned char)(d->sum + frame[0]);
 }
 
@@ -379,8 +376,7 @@ static void test_stack_high_and_pages_given_back(void **state)
     assert_true(high >= before);
     assert_true(high <= pool.stack_size);
     int runs = 0;
-    for (int i = 0; i < 600; i++)
-        fiber_start(&pool, nothing, &runs);
+    for (int i = 0; i < 600; i++) fiber_start(&pool, nothing, &runs);
     assert_int_equal(runs, 600);
     assert_int_equal(fiber_stack_high(&pool), high); /* remembered, though the pages are gone */
 }
@@ -410,8 +406,7 @@ static void test_registers_survive(void **state)
     fiber_start(&pool, float_story, &sums[0]);
     fiber_start(&pool, float_story, &sums[1]);
     for (int i = 0; i < 3; i++) {
-        for (unsigned f = 0; f < 2; f++)
-            fiber_wake(parked[f], RC_OK);
+        for (unsigned f = 0; f < 2; f++) fiber_wake(parked[f], RC_OK);
         loop_turn(0);
     }
     assert_true(sums[0] == 8 * (1.5 + 2.25 + 3.125));

@@ -121,7 +121,7 @@ static void test_serial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_entropy), cmocka_unit_test(test_thermal),
+        cmocka_unit_test(test_identity),       cmocka_unit_test(test_entropy),  cmocka_unit_test(test_thermal),
         cmocka_unit_test(test_storage_health), cmocka_unit_test(test_watchdog), cmocka_unit_test(test_led),
         cmocka_unit_test(test_serial),
     };

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,13 +37,19 @@ static int setup(void **state)
     return 0;
 }
 
+static int remove_one(const char *name, const struct stat *status, int type, struct FTW *where)
+{
+    (void)status;
+    (void)type;
+    (void)where;
+    return remove(name);
+}
+
 static int teardown(void **state)
 {
-    char command[64];
     (void)state;
     small_file_root(NULL);
-    snprintf(command, sizeof command, "rm -rf %s", root);
-    return system(command);
+    return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 static void put(const char *path, const char *text)
@@ -222,7 +229,7 @@ static void test_serial(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity), cmocka_unit_test(test_entropy), cmocka_unit_test(test_thermal),
+        cmocka_unit_test(test_identity),       cmocka_unit_test(test_entropy),  cmocka_unit_test(test_thermal),
         cmocka_unit_test(test_storage_health), cmocka_unit_test(test_watchdog), cmocka_unit_test(test_led),
         cmocka_unit_test(test_serial),
     };

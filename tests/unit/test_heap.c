@@ -80,8 +80,7 @@ static size_t random_size(void)
 static void check_bytes(const struct held *h, size_t size)
 {
     for (size_t i = 0; i < size; i++) {
-        if (h->piece[i] != h->fill)
-            fail_msg("byte %zu of %zu is %u instead of %u", i, h->size, h->piece[i], h->fill);
+        if (h->piece[i] != h->fill) fail_msg("byte %zu of %zu is %u instead of %u", i, h->size, h->piece[i], h->fill);
     }
 }
 
@@ -103,12 +102,10 @@ static void take(struct held *h)
         h->piece = heap_take_zeroed(HEAP_LMDB, 1, size);
     else
         h->piece = heap_take(HEAP_LMDB, size);
-    if (!h->piece)
-        return;
+    if (!h->piece) return;
     assert_int_equal((uintptr_t)h->piece % align, 0);
     *h = (struct held){h->piece, size, 0};
-    if (kind == 1)
-        check_bytes(h, size);
+    if (kind == 1) check_bytes(h, size);
     h->fill = (unsigned char)next_random();
     memset(h->piece, h->fill, size);
 }
@@ -117,8 +114,7 @@ static void resize(struct held *h)
 {
     size_t size = random_size();
     unsigned char *moved = heap_resize(HEAP_LMDB, h->piece, size);
-    if (!moved)
-        return;
+    if (!moved) return;
     h->piece = moved;
     check_bytes(h, size < h->size ? size : h->size);
     memset(moved, h->fill, size);
@@ -139,8 +135,7 @@ static void test_random_takes_and_gives(void **state)
             give(h);
     }
     for (unsigned i = 0; i < HELD; i++) {
-        if (held[i].piece)
-            give(&held[i]);
+        if (held[i].piece) give(&held[i]);
     }
     assert_int_equal(heap_usage(HEAP_LMDB).used, 0);
     assert_true(heap_usage(HEAP_LMDB).high <= REGION);
@@ -155,8 +150,7 @@ static void test_full_region_recovers(void **state)
     (void)state;
     void *pieces[64];
     unsigned count = 0;
-    while (count < 64 && (pieces[count] = heap_take(HEAP_CARES, 2000)) != NULL)
-        count++;
+    while (count < 64 && (pieces[count] = heap_take(HEAP_CARES, 2000)) != NULL) count++;
     assert_in_range(count, 30, 32);
     size_t refused = heap_usage(HEAP_CARES).refused;
     assert_null(heap_take(HEAP_CARES, 8000));
@@ -172,8 +166,7 @@ static void test_full_region_recovers(void **state)
     assert_non_null(wide);
     heap_give(HEAP_CARES, wide);
     for (unsigned i = 0; i < count; i++) {
-        if (i < 4 || i > 7)
-            heap_give(HEAP_CARES, pieces[i]);
+        if (i < 4 || i > 7) heap_give(HEAP_CARES, pieces[i]);
     }
     heap_give(HEAP_CARES, NULL);
     assert_int_equal(heap_usage(HEAP_CARES).used, 0);
@@ -186,16 +179,14 @@ static size_t resident_bytes(const void *piece, size_t size)
     uintptr_t start = (uintptr_t)piece & ~(page - 1);
     size_t pages = ((uintptr_t)piece + size - start + page - 1) / page, count = 0;
     assert_int_equal(mincore((void *)start, pages * page, map), 0);
-    for (size_t i = 0; i < pages; i++)
-        count += map[i] & 1;
+    for (size_t i = 0; i < pages; i++) count += map[i] & 1;
     return count * page;
 }
 
 static void test_large_pieces_come_untouched(void **state)
 {
     (void)state;
-    if (TWIN)
-        skip();
+    if (TWIN) skip();
     void *list = heap_take(HEAP_LMDB, 3 << 20);
     assert_non_null(list);
     assert_true(resident_bytes(list, 3 << 20) <= 65536);
@@ -210,16 +201,15 @@ static void test_large_pieces_come_untouched(void **state)
 static void test_resize_in_place(void **state)
 {
     (void)state;
-    if (TWIN)
-        skip();
+    if (TWIN) skip();
     char *a = heap_take(HEAP_YAML, 1000);
     char *b = heap_take(HEAP_YAML, 1000);
     char *c = heap_take(HEAP_YAML, 1000);
     heap_give(HEAP_YAML, b);
-    assert_ptr_equal(heap_resize(HEAP_YAML, a, 1900), a);        /* into the gap behind it */
-    assert_ptr_equal(heap_resize(HEAP_YAML, a, 100), a);         /* and back */
-    assert_ptr_equal(heap_resize(HEAP_YAML, c, 500000), c);      /* the last one grows freely */
-    assert_null(heap_resize(HEAP_YAML, c, 2 << 20));             /* c is untouched */
+    assert_ptr_equal(heap_resize(HEAP_YAML, a, 1900), a);   /* into the gap behind it */
+    assert_ptr_equal(heap_resize(HEAP_YAML, a, 100), a);    /* and back */
+    assert_ptr_equal(heap_resize(HEAP_YAML, c, 500000), c); /* the last one grows freely */
+    assert_null(heap_resize(HEAP_YAML, c, 2 << 20));        /* c is untouched */
     assert_non_null(heap_resize(HEAP_YAML, NULL, 10));
     assert_true(heap_usage(HEAP_YAML).used >= 500000);
 }
@@ -257,12 +247,10 @@ static void *thread_main(void *arg)
         seed = seed * 1664525 + 1013904223;
         size_t size = (seed >> 10) % 3000 + 1;
         unsigned char *piece = heap_take(HEAP_LMDB, size);
-        if (!piece)
-            return NULL;
+        if (!piece) return NULL;
         piece[0] = (unsigned char)seed;
         piece[size - 1] = (unsigned char)seed;
-        if (piece[0] != (unsigned char)seed)
-            return NULL;
+        if (piece[0] != (unsigned char)seed) return NULL;
         heap_give(HEAP_LMDB, piece);
     }
     return arg;
@@ -285,10 +273,14 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names_and_plan),          cmocka_unit_test(test_empty_region_refuses),
-        cmocka_unit_test(test_random_takes_and_gives),  cmocka_unit_test(test_full_region_recovers),
-        cmocka_unit_test(test_large_pieces_come_untouched), cmocka_unit_test(test_resize_in_place),
-        cmocka_unit_test(test_shims),                   cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_names_and_plan),
+        cmocka_unit_test(test_empty_region_refuses),
+        cmocka_unit_test(test_random_takes_and_gives),
+        cmocka_unit_test(test_full_region_recovers),
+        cmocka_unit_test(test_large_pieces_come_untouched),
+        cmocka_unit_test(test_resize_in_place),
+        cmocka_unit_test(test_shims),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests_name("heap", tests, setup, NULL);
 }

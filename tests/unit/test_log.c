@@ -48,8 +48,7 @@ static size_t drain(void)
 {
     size_t size = 0;
     ssize_t n;
-    while (size < sizeof got - 1 && (n = read(pipe_ends[0], got + size, sizeof got - 1 - size)) > 0)
-        size += (size_t)n;
+    while (size < sizeof got - 1 && (n = read(pipe_ends[0], got + size, sizeof got - 1 - size)) > 0) size += (size_t)n;
     got[size] = '\0';
     return size;
 }
@@ -107,8 +106,7 @@ static void test_long_lines_are_cut(void **state)
         size = drain();
         assert_in_range(size, 300, LOG_LINE_MAX - 1);
         assert_ptr_equal(strchr(got, '\n'), got + size - 1);
-        if (formats[f] == LOG_JSON)
-            assert_string_equal(got + size - 3, "\"}\n");
+        if (formats[f] == LOG_JSON) assert_string_equal(got + size - 3, "\"}\n");
     }
 }
 
@@ -127,16 +125,14 @@ static void test_a_kind_of_line_has_a_rate(void **state)
     next_second();
     log_info("net", "again %u", 1000u); /* another call with its own format may share the text, not the place */
     drain();
-    for (unsigned i = 0; i < 2; i++)
-        log_info("net", "again %u", i);
+    for (unsigned i = 0; i < 2; i++) log_info("net", "again %u", i);
     drain();
     assert_int_equal(log_dropped(), 0);
 }
 
 static void repeat(unsigned times)
 {
-    for (unsigned i = 0; i < times; i++)
-        log_info("net", "repeated");
+    for (unsigned i = 0; i < times; i++) log_info("net", "repeated");
 }
 
 static void test_suppressed_lines_are_counted(void **state)
@@ -167,8 +163,7 @@ static void test_flusher_writes_all(void **state)
 {
     (void)state;
     assert_int_equal(log_start(), RC_OK);
-    for (unsigned i = 0; i < 100; i++)
-        log_info("net", "line %u", i);
+    for (unsigned i = 0; i < 100; i++) log_info("net", "line %u", i);
     log_stop();
     drain();
     const char *at = got;
@@ -192,8 +187,7 @@ static void test_a_full_stderr_blocks_nobody(void **state)
     filler[sizeof filler - 1] = '\0';
     for (unsigned i = 0; i < 3000; i++) {
         log_info("net", "%s", filler);
-        if (i % 100 == 99)
-            next_second();
+        if (i % 100 == 99) next_second();
     }
     assert_true(log_dropped() > 1000);
     log_stop();
@@ -204,8 +198,7 @@ static void test_a_full_stderr_blocks_nobody(void **state)
 
 static void *log_thread(void *arg)
 {
-    for (unsigned i = 0; i < 150; i++)
-        log_info("thread", "%u from %d", i, *(int *)arg);
+    for (unsigned i = 0; i < 150; i++) log_info("thread", "%u from %d", i, *(int *)arg);
     return NULL;
 }
 
@@ -215,15 +208,12 @@ static void test_threads(void **state)
     assert_int_equal(log_start(), RC_OK);
     pthread_t threads[3];
     int numbers[3] = {0, 1, 2};
-    for (unsigned i = 0; i < 3; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, log_thread, &numbers[i]), 0);
-    for (unsigned i = 0; i < 3; i++)
-        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < 3; i++) assert_int_equal(pthread_create(&threads[i], NULL, log_thread, &numbers[i]), 0);
+    for (unsigned i = 0; i < 3; i++) pthread_join(threads[i], NULL);
     log_stop();
     drain();
     unsigned lines = 0;
-    for (const char *at = got; (at = strchr(at, '\n')) != NULL; at++)
-        lines++;
+    for (const char *at = got; (at = strchr(at, '\n')) != NULL; at++) lines++;
     assert_int_equal(lines, 200); /* the rate of this kind of line */
 }
 

@@ -22,8 +22,7 @@ static unsigned journal_size;
 
 static void note(char c)
 {
-    if (journal_size < sizeof journal - 1)
-        journal[journal_size++] = c;
+    if (journal_size < sizeof journal - 1) journal[journal_size++] = c;
     journal[journal_size] = '\0';
 }
 
@@ -53,8 +52,7 @@ static void peer_ready(struct loop_source *source, unsigned events)
     struct peer *p = (struct peer *)(void *)source;
     p->events = events;
     p->calls++;
-    if (p->victim)
-        loop_remove(p->victim);
+    if (p->victim) loop_remove(p->victim);
     note('r');
 }
 
@@ -155,8 +153,7 @@ static void alarm_fire(struct loop_timer *timer)
     assert_true(timer->deadline_us >= last_fired_us);
     last_fired_us = timer->deadline_us;
     note('t');
-    if (a->again_us > 0)
-        assert_int_equal(loop_timer_set(timer, a->again_us), RC_OK);
+    if (a->again_us > 0) assert_int_equal(loop_timer_set(timer, a->again_us), RC_OK);
 }
 
 static uint32_t random_state = 12345;
@@ -228,8 +225,7 @@ static void test_wait_ends_at_the_deadline(void **state)
     struct alarm a = {.timer = {.fire = alarm_fire}};
     uint64_t start = clock_monotonic_us();
     loop_timer_set(&a.timer, start + 20000);
-    while (a.fired == 0)
-        loop_turn(CLOCK_NEVER);
+    while (a.fired == 0) loop_turn(CLOCK_NEVER);
     uint64_t took = clock_monotonic_us() - start;
     assert_true(took >= 20000);
     assert_true(took < 2000000);
@@ -286,15 +282,13 @@ static void counted_run(struct loop_call *call)
 {
     struct counted_call *c = (struct counted_call *)(void *)call;
     assert_int_equal(c->number, next_number[c->poster]++); /* in the order in which one thread posted */
-    if (++call_count == POSTERS * POSTS)
-        loop_stop();
+    if (++call_count == POSTERS * POSTS) loop_stop();
 }
 
 static void *poster_main(void *arg)
 {
     struct counted_call *mine = arg;
-    for (unsigned i = 0; i < POSTS; i++)
-        loop_post(&mine[i].call);
+    for (unsigned i = 0; i < POSTS; i++) loop_post(&mine[i].call);
     return NULL;
 }
 
@@ -309,8 +303,7 @@ static void test_posts_from_threads(void **state)
     for (unsigned i = 0; i < POSTERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, poster_main, calls[i]), 0);
     assert_int_equal(loop_run(), RC_OK);
-    for (unsigned i = 0; i < POSTERS; i++)
-        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < POSTERS; i++) pthread_join(threads[i], NULL);
     assert_int_equal(call_count, POSTERS * POSTS);
 }
 

@@ -10,10 +10,14 @@
 
 #include "platform/metric.h"
 
-static struct metric hits_exact = {
-    .name = "larder_hits_total", .labels = "kind=\"exact\"", .help = "Requests answered from the store.", .kind = METRIC_COUNTER};
-static struct metric hits_stale = {
-    .name = "larder_hits_total", .labels = "kind=\"stale\"", .help = "Requests answered from the store.", .kind = METRIC_COUNTER};
+static struct metric hits_exact = {.name = "larder_hits_total",
+                                   .labels = "kind=\"exact\"",
+                                   .help = "Requests answered from the store.",
+                                   .kind = METRIC_COUNTER};
+static struct metric hits_stale = {.name = "larder_hits_total",
+                                   .labels = "kind=\"stale\"",
+                                   .help = "Requests answered from the store.",
+                                   .kind = METRIC_COUNTER};
 static struct metric depth = {.name = "larder_queue", .help = "Waiting.", .kind = METRIC_GAUGE};
 
 static double read_half(const struct metric *metric)
@@ -72,8 +76,7 @@ static void test_text(void **state)
     assert_int_equal(metric_get(&hits_exact), 3);
     assert_int_equal(metric_quantile_us(&latency, 0.5), 0);
     static const uint64_t observed[] = {0, 10, 11, 40, 69, 100000000};
-    for (unsigned i = 0; i < 6; i++)
-        metric_observe_us(&latency, observed[i]);
+    for (unsigned i = 0; i < 6; i++) metric_observe_us(&latency, observed[i]);
     assert_int_equal(metric_render(&out, 0), METRICS_MAX);
     assert_memory_equal(out.data, head, sizeof head - 1);
     assert_string_equal(out.data + out.size - (sizeof tail - 1), tail);
@@ -104,8 +107,7 @@ static void test_quantiles(void **state)
     (void)state;
     struct metric_histogram h = {.sum_us = 0};
     struct metric m = {.name = "q", .kind = METRIC_HISTOGRAM, .histogram = &h};
-    for (unsigned i = 0; i < 99; i++)
-        metric_observe_us(&m, 15);
+    for (unsigned i = 0; i < 99; i++) metric_observe_us(&m, 15);
     metric_observe_us(&m, 1000);
     assert_int_equal(metric_quantile_us(&m, 0), 20);
     assert_int_equal(metric_quantile_us(&m, 0.5), 20);

@@ -48,8 +48,7 @@ struct work {
 static void work_run(void *arg)
 {
     struct work *w = arg;
-    while (w->gate && !atomic_load(w->gate))
-        usleep(100);
+    while (w->gate && !atomic_load(w->gate)) usleep(100);
     w->thread = pthread_self();
     pthread_sigmask(SIG_BLOCK, NULL, &w->mask);
     w->output = w->input * 2;
@@ -66,8 +65,7 @@ static void work_fiber(void *arg)
 
 static void turn_until(const bool *flag)
 {
-    for (unsigned i = 0; i < 1000 && !*flag; i++)
-        loop_turn(10000);
+    for (unsigned i = 0; i < 1000 && !*flag; i++) loop_turn(10000);
     assert_true(*flag);
 }
 
@@ -104,8 +102,7 @@ static void test_queue_is_bounded(void **state)
     for (unsigned i = 0; i < 2; i++) {
         held[i].gate = &gate;
         fiber_start(&pool, work_fiber, &held[i]);
-        while (offload_waiting() > 0)
-            usleep(100);
+        while (offload_waiting() > 0) usleep(100);
     }
     for (unsigned i = 2; i < 2 + QUEUE; i++) {
         held[i].gate = &gate;
@@ -117,8 +114,7 @@ static void test_queue_is_bounded(void **state)
     assert_true(refused.finished);
     assert_int_equal(refused.rc, RC_FULL);
     atomic_store(&gate, true);
-    for (unsigned i = 0; i < 2 + QUEUE; i++)
-        turn_until(&held[i].finished);
+    for (unsigned i = 0; i < 2 + QUEUE; i++) turn_until(&held[i].finished);
     assert_int_equal(offload_waiting(), 0);
     assert_int_equal(offload_waiting_high(), QUEUE);
 }
@@ -162,8 +158,7 @@ static void many_fiber(void *arg)
     struct work *w = arg;
     for (int i = 0; i < 200; i++) {
         w->input = i;
-        while (offload(work_run, w) == RC_FULL)
-            fiber_sleep_until(loop_now_us() + 1000);
+        while (offload(work_run, w) == RC_FULL) fiber_sleep_until(loop_now_us() + 1000);
         assert_int_equal(w->output, 2 * i);
     }
     w->finished = true;
@@ -173,11 +168,9 @@ static void test_many_at_once(void **state)
 {
     (void)state;
     static struct work w[FIBERS];
-    for (unsigned i = 0; i < FIBERS; i++)
-        fiber_start(&pool, many_fiber, &w[i]);
+    for (unsigned i = 0; i < FIBERS; i++) fiber_start(&pool, many_fiber, &w[i]);
     for (unsigned i = 0; i < FIBERS; i++) {
-        while (!w[i].finished)
-            assert_int_equal(loop_turn(10000), RC_OK);
+        while (!w[i].finished) assert_int_equal(loop_turn(10000), RC_OK);
     }
     assert_int_equal(pool.used, 0);
 }
@@ -185,8 +178,10 @@ static void test_many_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_without_workers_it_is_full), cmocka_unit_test(test_runs_on_a_worker_and_returns),
-        cmocka_unit_test(test_queue_is_bounded),           cmocka_unit_test(test_cancellation_waits_for_the_job),
+        cmocka_unit_test(test_without_workers_it_is_full),
+        cmocka_unit_test(test_runs_on_a_worker_and_returns),
+        cmocka_unit_test(test_queue_is_bounded),
+        cmocka_unit_test(test_cancellation_waits_for_the_job),
         cmocka_unit_test(test_many_at_once),
     };
     return cmocka_run_group_tests_name("offload", tests, setup, teardown);

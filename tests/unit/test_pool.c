@@ -37,8 +37,7 @@ static void test_take_and_put(void **state)
         assert_non_null(taken[i]);
         assert_int_equal(pool_index(&pool, taken[i]), i);
         assert_ptr_equal(pool_at(&pool, i), taken[i]);
-        for (unsigned b = 0; b < SIZE; b++)
-            assert_int_equal(((unsigned char *)taken[i])[b], 0);
+        for (unsigned b = 0; b < SIZE; b++) assert_int_equal(((unsigned char *)taken[i])[b], 0);
         memset(taken[i], 0xEE, SIZE);
         assert_int_equal(pool.touched, i + 1);
     }
@@ -50,8 +49,7 @@ static void test_take_and_put(void **state)
     assert_ptr_equal(pool_take(&pool), taken[3]); /* the last one put back is still warm */
     assert_ptr_equal(pool_take(&pool), taken[1]);
     assert_null(pool_take(&pool));
-    for (unsigned i = 0; i < COUNT; i++)
-        pool_put(&pool, taken[i]);
+    for (unsigned i = 0; i < COUNT; i++) pool_put(&pool, taken[i]);
     assert_int_equal(pool.used, 0);
     assert_int_equal(pool.high, COUNT);
 }
@@ -109,8 +107,7 @@ static void test_wrong_put(void **state)
     pool_init(&victim, other, SIZE, COUNT);
     pool_take(&victim);
     assert_true(child_fails(foreign_put));
-    if (!CHECKED_BY_ASAN)
-        skip();
+    if (!CHECKED_BY_ASAN) skip();
     assert_true(child_fails(double_put));
     assert_true(child_fails(use_after_put));
 }

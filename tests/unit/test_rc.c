@@ -20,8 +20,7 @@ static void test_names(void **state)
     assert_string_equal(rc_name(RC_EXISTS - 1), "unknown");
     assert_string_equal(rc_name(-2147483647 - 1), "unknown");
     for (int a = RC_EXISTS; a <= RC_OK; a++) {
-        for (int b = a + 1; b <= RC_OK; b++)
-            assert_string_not_equal(rc_name(a), rc_name(b));
+        for (int b = a + 1; b <= RC_OK; b++) assert_string_not_equal(rc_name(a), rc_name(b));
     }
 }
 

@@ -75,10 +75,22 @@ static void test_globs(void **state)
         const char *pattern, *text;
         bool matches;
     } cases[] = {
-        {"*", "", true},           {"*", "gpt-4o", true},       {"gpt-*", "gpt-4o", true},     {"gpt-*", "gpt", false},
-        {"", "", true},            {"", "a", false},            {"?", "", false},              {"?", "a", true},
-        {"a?c", "abc", true},      {"a?c", "ac", false},        {"*-mini", "gpt-4o-mini", true}, {"*-mini", "gpt-mini-4", false},
-        {"a*b*c", "aXbYbZc", true}, {"a*b*c", "aXcYb", false},  {"**a**", "bab", true},        {"*a*a*a*b", "aaaaaaaa", false},
+        {"*", "", true},
+        {"*", "gpt-4o", true},
+        {"gpt-*", "gpt-4o", true},
+        {"gpt-*", "gpt", false},
+        {"", "", true},
+        {"", "a", false},
+        {"?", "", false},
+        {"?", "a", true},
+        {"a?c", "abc", true},
+        {"a?c", "ac", false},
+        {"*-mini", "gpt-4o-mini", true},
+        {"*-mini", "gpt-mini-4", false},
+        {"a*b*c", "aXbYbZc", true},
+        {"a*b*c", "aXcYb", false},
+        {"**a**", "bab", true},
+        {"*a*a*a*b", "aaaaaaaa", false},
         {"claude", "Claude", false},
     };
     for (unsigned i = 0; i < sizeof cases / sizeof cases[0]; i++)

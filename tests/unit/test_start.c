@@ -76,7 +76,8 @@ static int run_child(void (*run)(void))
 static bool died_of(int status, int signal_number)
 {
     /* A sanitizer that handled the signal before us reports and exits instead. */
-    return (WIFSIGNALED(status) && WTERMSIG(status) == signal_number) || (WIFEXITED(status) && WEXITSTATUS(status) != 0);
+    return (WIFSIGNALED(status) && WTERMSIG(status) == signal_number) ||
+           (WIFEXITED(status) && WEXITSTATUS(status) != 0);
 }
 
 static bool was_said(const char *words)
@@ -97,7 +98,7 @@ static int (*const table[2])(void) __attribute__((used)) = {answer, answer};
 
 static void write_to_table(void)
 {
-    int (*volatile *entry)(void) = (int (*volatile *)(void))(uintptr_t)&table[1];
+    int (*volatile * entry)(void) = (int (*volatile *)(void))(uintptr_t)&table[1];
     *entry = NULL;
 }
 
@@ -196,8 +197,7 @@ static void send_itself(void)
 static void overflow(volatile unsigned char *below) // NOLINT(misc-no-recursion)
 {
     volatile unsigned char frame[512];
-    if (!pool.used)
-        return;
+    if (!pool.used) return;
     frame[(uintptr_t)below % sizeof frame] = 1;
     overflow(frame);
     frame[1] = 2;
@@ -243,7 +243,8 @@ static void test_last_words(void **state)
 static void test_foreign_file_of_faults(void **state)
 {
     (void)state;
-    static const char text[] = "entries\nentries x\n 5\ncodes 100\nentries 99\nentries 100\nentries 99999999999999999999\nentr";
+    static const char text[] =
+        "entries\nentries x\n 5\ncodes 100\nentries 99\nentries 100\nentries 99999999999999999999\nentr";
     assert_int_equal(file_replace(faults, text, sizeof text - 1, 0600), RC_OK);
     assert_int_equal(start_faults_recorded(faults, "entries", 100 * CLOCK_SECOND), 1);
     assert_int_equal(start_faults_recorded(faults, "entries", 0), 2);
