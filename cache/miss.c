@@ -41,8 +41,8 @@ _Static_assert(KEYS <= 8, "`linked` has a bit a key");
 int miss_reserve(void)
 {
     void *ring, *buckets;
-    int rc = plan_take("cache recent requests", MISS_RECENT, sizeof(struct recent), PLAN_LAZY, 0, NULL, &ring);
-    if (rc == RC_OK) rc = plan_take("cache recent index", BUCKETS, sizeof(uint16_t), PLAN_LAZY, 0, NULL, &buckets);
+    int rc = plan_take("cache recent requests", MISS_RECENT, sizeof(struct recent), PLAN_TOUCHED, 0, NULL, &ring);
+    if (rc == RC_OK) rc = plan_take("cache recent index", BUCKETS, sizeof(uint16_t), PLAN_TOUCHED, 0, NULL, &buckets);
     if (rc != RC_OK) return rc;
     table.ring = ring;
     table.buckets = buckets;
@@ -106,6 +106,7 @@ static void forget(struct recent *r)
     r->serial = 0;
 }
 
+/* Takes the key over from an older request; one of the same parts loses all of its keys so. */
 static void link_key(struct recent *r, unsigned key)
 {
     uint16_t *older = find_link(&r->parts, key);
@@ -124,8 +125,6 @@ static struct recent *find(const struct request_parts *parts, unsigned left_out)
 
 void miss_remember(const struct request_parts *parts)
 {
-    struct recent *same = find(parts, PARTS);
-    if (same) forget(same);
     struct recent *r = &table.ring[table.serial++ & (MISS_RECENT - 1)];
     if (r->serial) forget(r);
     *r = (struct recent){.parts = *parts, .serial = table.serial};

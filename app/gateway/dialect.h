@@ -96,7 +96,7 @@ struct live_stream {
     size_t line, looked;         /* its own: the line under way, and how far it has been searched for its end */
 };
 /* Call with every piece, from a zeroed struct with its dialect set. Each byte is looked at once, ordinary deltas are not
- * parsed. */
+ * parsed. What is found does not depend on the pieces. */
 void live_stream_scan(struct live_stream *live, struct span body, struct json_scratch *scratch);
 /* The first `cut` bytes of the buffer, all scanned, were let go: offsets count from the new start. A usage chunk that was
  * among them stays known (usage_to is not 0). */

@@ -198,6 +198,10 @@ static void test_parts_are_hashed_apart(void **state)
     for (unsigned i = 0; i < PARTS; i++) assert_int_equal(parts.digest[i] == before.digest[i], i != PART_QUERY);
     write_two_parts(long_text, "two", 7);
     for (unsigned i = 0; i < PARTS; i++) assert_int_equal(parts.digest[i] == before.digest[i], i != PART_MODEL);
+    before = parts;
+    long_text[700] = 'z';
+    write_two_parts(long_text, "two", 7);
+    for (unsigned i = 0; i < PARTS; i++) assert_int_equal(parts.digest[i] == before.digest[i], i != PART_MODEL);
 }
 
 static void test_a_small_arena_is_told(void **state)

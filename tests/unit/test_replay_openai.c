@@ -106,6 +106,18 @@ static void test_reasoning_comes_before_the_answer(void **state)
                     "\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"stop\",\"matched_stop\":7}]}\n\n" DONE);
 }
 
+static void test_logprobs_come_with_the_text(void **state)
+{
+    (void)state;
+#define L "data: {\"id\":\"x\",\"object\":\"chat.completion.chunk\",\"choices\":[{\"index\":0,\"delta\":{"
+    assert_stream("{\"id\":\"x\",\"object\":\"chat.completion\",\"choices\":[{\"index\":0,\"message\":{\"role\":"
+                  "\"assistant\",\"content\":\"a\"},\"logprobs\":{\"content\":[1]},\"finish_reason\":\"stop\"}]}",
+                  false,
+                  L "\"role\":\"assistant\",\"content\":\"\"},\"logprobs\":null,\"finish_reason\":null}]}\n\n" L
+                    "\"content\":\"a\"},\"logprobs\":{\"content\":[1]},\"finish_reason\":null}]}\n\n" L
+                    "},\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\n" DONE);
+}
+
 /* As recorded from the API: the role alone, pieces cut anywhere, padding, usage at the end. */
 static void test_a_recorded_stream_as_an_object(void **state)
 {
@@ -333,6 +345,7 @@ int main(void)
         TEST(test_a_text_as_a_stream),
         TEST(test_tool_calls_as_a_stream),
         TEST(test_reasoning_comes_before_the_answer),
+        TEST(test_logprobs_come_with_the_text),
         TEST(test_a_recorded_stream_as_an_object),
         TEST(test_parallel_calls_interleaved),
         TEST(test_several_choices_and_logprobs),
