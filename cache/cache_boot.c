@@ -31,31 +31,26 @@ uint64_t cache_map_bytes(const struct cache_limits *limits)
 
 /* ---- the index from its rows */
 
-struct loading {
-    struct cache *cache;
-    unsigned unused; /* over the bound, or a digest twice: their rows leave */
-};
-
+/* In order of ids, so the newer of two entries with one tag counts, and so do the newest when there are too many. */
 static bool load_one(void *context, const struct entry_index *index)
 {
-    struct loading *loading = context;
-    struct cache *cache = loading->cache;
+    struct cache *cache = context;
     struct exact_tag tag = exact_tag_read(index->tag);
-    uint32_t position = exact_find(&cache->exact, tag);
-    if (position != EXACT_NONE) cache_forget(cache, position); /* the newer one counts */
-    if (cache->exact.count == cache->exact.capacity) {
-        if (evict_pick(&cache->evict, &position) != RC_OK) return false;
+    uint32_t position;
+    int rc = exact_add(&cache->exact, tag, index->id, index->created_s, index->ttl_s, &position);
+    if (rc == RC_FULL && evict_pick(&cache->evict, &position) != RC_OK) return false;
+    if (rc != RC_OK) {
         cache_forget(cache, position);
+        rc = exact_add(&cache->exact, tag, index->id, index->created_s, index->ttl_s, &position);
     }
-    if (exact_add(&cache->exact, tag, index->id, index->created_s, index->ttl_s, &position) == RC_OK)
-        evict_add(&cache->evict, position, index->cost, index->flags & ENTRY_PINNED);
+    CHECK(rc == RC_OK);
+    evict_add(&cache->evict, position, index->cost, index->flags & ENTRY_PINNED);
     return true;
 }
 
 int cache_index_load(struct cache *cache, unsigned *damaged)
 {
-    struct loading loading = {.cache = cache};
-    return entries_scan(&cache->entries, 0, load_one, &loading, damaged);
+    return entries_scan(&cache->entries, 0, load_one, cache, damaged);
 }
 
 /* ---- opening */

@@ -14,7 +14,7 @@ int exact_reserve(struct exact *exact, unsigned entries_max)
 {
     void *slots, *by_tag, *by_id;
     if (entries_max == 0 || entries_max > EXACT_ENTRIES_MAX) return RC_TOO_LARGE;
-    uint32_t cells = entries_max + entries_max / 3 + 8; /* three quarters full at most */
+    uint32_t cells = entries_max + entries_max / 2 + 8; /* two thirds full at most: a miss looks at five cells */
     int rc = plan_take("cache index", entries_max, sizeof(struct exact_slot), PLAN_TOUCHED, 0, "storage.entries_max", &slots);
     if (rc == RC_OK) rc = plan_take("cache index by tag", cells, 4, PLAN_TOUCHED, 0, "storage.entries_max", &by_tag);
     if (rc == RC_OK) rc = plan_take("cache index by id", cells, 4, PLAN_TOUCHED, 0, "storage.entries_max", &by_id);
@@ -77,11 +77,28 @@ static uint32_t next_cell(const struct exact *exact, uint32_t cell)
     return cell + 1 == exact->cells ? 0 : cell + 1;
 }
 
-static void table_add(struct exact *exact, uint32_t *table, uint64_t hash, uint32_t position)
+static uint32_t free_cell(const struct exact *exact, const uint32_t *table, uint64_t hash)
 {
     uint32_t cell = home_of(exact, hash);
     while (table[cell] != 0) cell = next_cell(exact, cell);
-    table[cell] = (position + 1) << 8 | (uint32_t)(hash & 0xff);
+    return cell;
+}
+
+static uint32_t cell_of(uint64_t hash, uint32_t position)
+{
+    return (position + 1) << 8 | (uint32_t)(hash & 0xff);
+}
+
+/* The cell that names the tag's slot, or the free one where it would be. */
+static uint32_t tag_cell(const struct exact *exact, struct exact_tag tag)
+{
+    uint32_t cell = home_of(exact, tag.low);
+    for (; exact->by_tag[cell] != 0; cell = next_cell(exact, cell)) {
+        if ((exact->by_tag[cell] & 0xff) != (tag.low & 0xff)) continue;
+        const struct exact_slot *slot = &exact->slots[(exact->by_tag[cell] >> 8) - 1];
+        if (slot->tag_low == tag.low && slot->tag_high == tag.high) break;
+    }
+    return cell;
 }
 
 /* Cells behind the gap move into it unless that would put them before their home. */
@@ -114,13 +131,8 @@ static void table_remove(struct exact *exact, uint32_t *table, uint32_t position
 
 uint32_t exact_find(const struct exact *exact, struct exact_tag tag)
 {
-    for (uint32_t cell = home_of(exact, tag.low); exact->by_tag[cell] != 0; cell = next_cell(exact, cell)) {
-        if ((exact->by_tag[cell] & 0xff) != (tag.low & 0xff)) continue;
-        uint32_t position = (exact->by_tag[cell] >> 8) - 1;
-        const struct exact_slot *slot = &exact->slots[position];
-        if (slot->tag_low == tag.low && slot->tag_high == tag.high) return position;
-    }
-    return EXACT_NONE;
+    uint32_t cell = exact->by_tag[tag_cell(exact, tag)];
+    return cell != 0 ? (cell >> 8) - 1 : EXACT_NONE;
 }
 
 uint32_t exact_find_id(const struct exact *exact, uint64_t id)
@@ -137,6 +149,11 @@ uint32_t exact_find_id(const struct exact *exact, uint64_t id)
 int exact_add(struct exact *exact, struct exact_tag tag, uint64_t id, uint32_t created_s, uint32_t ttl_s,
               uint32_t *position)
 {
+    uint32_t cell = tag_cell(exact, tag);
+    if (exact->by_tag[cell] != 0) {
+        *position = (exact->by_tag[cell] >> 8) - 1;
+        return RC_EXISTS;
+    }
     if (exact->count == exact->capacity) return RC_FULL;
     uint32_t at = exact->free;
     if (at != EXACT_NONE) exact->free = exact->slots[at].id_low;
@@ -145,8 +162,8 @@ int exact_add(struct exact *exact, struct exact_tag tag, uint64_t id, uint32_t c
         .tag_low = tag.low, .tag_high = tag.high, .id_high = (uint16_t)(id >> 32), .id_low = (uint32_t)id,
         .created_s = created_s, .ttl_s = ttl_s,
     };
-    table_add(exact, exact->by_tag, tag.low, at);
-    table_add(exact, exact->by_id, hash_id(id), at);
+    exact->by_tag[cell] = cell_of(tag.low, at);
+    exact->by_id[free_cell(exact, exact->by_id, hash_id(id))] = cell_of(hash_id(id), at);
     exact->count++;
     *position = at;
     return RC_OK;

@@ -3,7 +3,7 @@
  *
  * An entry's slot is 24 bytes: 80 bits of a keyed hash of the digest (the tag), 48 bits of id, seconds of creation, TTL.
  * Slots do not move; a position names one until it is removed. Two tables of 4 bytes find it, by tag and by id.
- * Owner:   the caller owns struct exact; memory is taken at boot: 24 bytes × entries_max and 2 × 4 bytes × 4/3 of it.
+ * Owner:   the caller owns struct exact; memory is taken at boot: 24 bytes × entries_max and 2 × 4 bytes × 3/2 of it.
  * Threads: lane only.
  * Fails:   RC_FULL.
  * Equal tags: two digests share one by chance once in 2^80 / entries; nobody can aim at it without the key. What is
@@ -54,7 +54,7 @@ struct exact_tag exact_tag_read(const unsigned char bytes[EXACT_TAG_SIZE]);
 /* EXACT_NONE when there is none. */
 uint32_t exact_find(const struct exact *exact, struct exact_tag tag);
 uint32_t exact_find_id(const struct exact *exact, uint64_t id);
-/* Neither the tag nor the id may be there already. */
+/* RC_EXISTS: an entry with this tag is there (*position); nothing changed. RC_FULL. The id may not be there already. */
 int exact_add(struct exact *exact, struct exact_tag tag, uint64_t id, uint32_t created_s, uint32_t ttl_s,
               uint32_t *position);
 void exact_remove(struct exact *exact, uint32_t position);

@@ -10,8 +10,11 @@
 
 #include "platform/span.h"
 
-/* Writes the folded form: NFC, case folded, outer blanks off, inner runs of white space as one space, closing ".?!" and
- * their full-width forms off. RC_TOO_LARGE when it does not fit; out may need up to 3 × text.size. */
+/* Writes the folded form: NFC, case folded, outer blanks off, inner runs of white space as one space, closing ".?!", their
+ * full-width forms and the ideographic full stop off. RC_TOO_LARGE when it does not fit; out may need up to 3 × text.size.
+ * Defined by tools/fold-tables, function question. A character with more than FOLD_MARKS_MAX combining marks is composed
+ * in parts. */
+enum { FOLD_MARKS_MAX = 31 };
 int fold_question(struct span text, char *out, size_t capacity, size_t *size);
 /* NFC alone. */
 int fold_nfc(struct span text, char *out, size_t capacity, size_t *size);
