@@ -67,7 +67,7 @@ static int slide(struct flight *f)
     int rc = wait_until_drained(f);
     if (rc != RC_OK)
         return rc;
-    size_t cut = sendable(f);
+    size_t cut = f->stream ? f->live.scanned : f->size; /* an event under way stays whole */
     memmove(f->data, f->data + cut, f->size - cut);
     f->size -= cut;
     live_stream_slide(&f->live, cut);

@@ -127,6 +127,14 @@ static struct span scope_of(struct request *r)
     return text_span(&out);
 }
 
+/* The parts explain misses: a tenant must not learn from them what another one asked. */
+static void separate_tenants(struct request *r)
+{
+    uint64_t tenant;
+    memcpy(&tenant, r->tenant.id, sizeof tenant);
+    for (unsigned part = 0; part < PARTS; part++) r->question.parts.digest[part] ^= tenant;
+}
+
 /* The route decides about masks, and the model about the route: read once without masks when the first route that could
  * match has none, which is the rule. */
 static int read_question(struct request *r)
@@ -141,7 +149,10 @@ static int read_question(struct request *r)
         context.scope = scope_of(r);
         rc = question_read(r->body, &context, &gateway.scratch, r->x->arena, &r->question, &error);
     }
-    if (rc == RC_OK) return rc;
+    if (rc == RC_OK) {
+        separate_tenants(r);
+        return rc;
+    }
     bool theirs = rc == RC_INVALID || rc == RC_TOO_LARGE;
     reply_error(r, theirs ? 400 : 503, theirs ? "invalid_body" : "overloaded", NULL,
                 error.size ? error : SPAN("The box has no memory left for this request; try again in a moment."));
