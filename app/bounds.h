@@ -17,19 +17,20 @@
 
 enum {
     CONNECTIONS_MAX = 16384,
-    REQUESTS_MAX = 1024,        /* being worked on: fiber, arena */
-    FLIGHTS_MAX = 1024,         /* upstream calls */
-    BACKGROUND_MAX = 8,         /* reload, trust loading, clock and refresh: a fiber each */
-    ADMIN_CONNECTIONS = 64,     /* a few browsers and scrapers */
+    REQUESTS_MAX = 1024,    /* being worked on: fiber, arena */
+    FLIGHTS_MAX = 1024,     /* upstream calls */
+    BACKGROUND_MAX = 8,     /* reload, trust loading, clock and refresh: a fiber each */
+    ADMIN_CONNECTIONS = 64, /* a few browsers and scrapers */
     ADMIN_REQUESTS = 8,
-    HEAD_READERS_PART = 8,      /* one request in so many may be one whose head comes in pieces */
+    HEAD_READERS_PART = 8, /* one request in so many may be one whose head comes in pieces */
     TIMERS_PER_CONNECTION = 1,
     TIMERS_PER_FIBER = 1,
-    REQUEST_ARENA_FACTOR = 16,  /* times parse_max of address space: body, canonical copy, recording and its doubling, two
+    REQUEST_ARENA_FACTOR =
+        16, /* times parse_max of address space: body, canonical copy, recording and its doubling, two
                                    converted forms of twice its size, a read entry */
     OFFLOAD_QUEUE_MAX = 64,
     BACKGROUND_STACK = 64 << 10,
-    DRAIN_SECONDS = 30,         /* longest wait for requests under way at the end */
+    DRAIN_SECONDS = 30, /* longest wait for requests under way at the end */
 };
 
 static_assert(REQUESTS_MAX <= CONNECTIONS_MAX, "a request has a connection");

@@ -29,7 +29,7 @@ struct command {
     const char *arguments; /* "ID" … or "" */
     const char *help;      /* one line */
     enum command_privilege privilege;
-    unsigned least, most;  /* words of arguments */
+    unsigned least, most; /* words of arguments */
     int (*run)(struct command_call *call);
 };
 

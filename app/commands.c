@@ -46,19 +46,21 @@ static void put_providers(struct text *out)
 
 static int run_status(struct command_call *call)
 {
-    static const char *const trust[] = {"unset: before the build date, waiting for a trustworthy time", "plausible", "confirmed"};
+    static const char *const trust[] = {"unset: before the build date, waiting for a trustworthy time", "plausible",
+                                        "confirmed"};
     struct cache_stats stats;
     cache_stats(&stats);
     text_format(call->out, "larder %s, configuration %.*s\n", LARDER_VERSION, SPAN_ARG(gateway.current->config->file));
     text_put_text(call->out, "clock    ");
     put_time(call->out, clock_wall_us());
     text_format(call->out, " (%s)\n", trust[clock_trust()]);
-    text_format(call->out, "uptime   %llu s, %llu requests, %u flights now\n", (unsigned long long)(boot_uptime_us() / CLOCK_SECOND),
-                (unsigned long long)gateway.request_counter, flights_now());
+    text_format(call->out, "uptime   %llu s, %llu requests, %u flights now\n",
+                (unsigned long long)(boot_uptime_us() / CLOCK_SECOND), (unsigned long long)gateway.request_counter,
+                flights_now());
     text_format(call->out, "store    %u of %u entries, %llu bytes%s\n", stats.entries, stats.entries_max,
                 (unsigned long long)stats.bytes, stats.read_only ? ", READ ONLY: nothing new is kept" : "");
-    text_format(call->out, "memory   %zu KiB private now, %zu KiB planned at boot, %zu KiB at most\n", plan_private_now() / 1024,
-                plan_total().committed / 1024, plan_total().ceiling / 1024);
+    text_format(call->out, "memory   %zu KiB private now, %zu KiB planned at boot, %zu KiB at most\n",
+                plan_private_now() / 1024, plan_total().committed / 1024, plan_total().ceiling / 1024);
     put_providers(call->out);
     return RC_OK;
 }
@@ -69,10 +71,10 @@ static int run_cache_stats(struct command_call *call)
 {
     struct cache_stats s;
     cache_stats(&s);
-    text_format(call->out, "entries        %u of %u\nbytes          %llu of %llu\n", s.entries, s.entries_max, (unsigned long long)s.bytes,
-                (unsigned long long)s.bytes_max);
-    text_format(call->out, "hot            %u replies, %llu bytes\nwaiting        %u\n", s.hot_entries, (unsigned long long)s.hot_bytes,
-                s.waiting);
+    text_format(call->out, "entries        %u of %u\nbytes          %llu of %llu\n", s.entries, s.entries_max,
+                (unsigned long long)s.bytes, (unsigned long long)s.bytes_max);
+    text_format(call->out, "hot            %u replies, %llu bytes\nwaiting        %u\n", s.hot_entries,
+                (unsigned long long)s.hot_bytes, s.waiting);
     text_format(call->out, "stored         %llu\ndropped        %llu\nevicted        %llu\ncorrupt        %llu\n",
                 (unsigned long long)s.stored, (unsigned long long)s.dropped, (unsigned long long)s.evicted,
                 (unsigned long long)s.corrupt);
@@ -108,20 +110,16 @@ static int run_cache_list(struct command_call *call)
     }
     struct entry_meta *metas = arena_take(call->arena, LIST_MOST * sizeof *metas, 16);
     struct span *queries = arena_take(call->arena, LIST_MOST * sizeof *queries, 16);
-    if (!metas || !queries)
-        return RC_FULL;
+    if (!metas || !queries) return RC_FULL;
     int rc = cache_list(UINT64_MAX, (unsigned)count, call->arena, metas, queries, &listed);
-    for (unsigned i = 0; rc == RC_OK && i < listed; i++)
-        put_entry(call->out, &metas[i], queries[i]);
-    if (rc == RC_OK && listed == 0)
-        text_put_text(call->out, "nothing is stored\n");
+    for (unsigned i = 0; rc == RC_OK && i < listed; i++) put_entry(call->out, &metas[i], queries[i]);
+    if (rc == RC_OK && listed == 0) text_put_text(call->out, "nothing is stored\n");
     return rc;
 }
 
 static int entry_id(struct command_call *call, uint64_t *id)
 {
-    if (span_to_u64(call->words[0], UINT64_MAX - 1, id) == RC_OK)
-        return RC_OK;
+    if (span_to_u64(call->words[0], UINT64_MAX - 1, id) == RC_OK) return RC_OK;
     text_format(call->out, "%.*s is not an entry's number: see `cache list` or the x-larder-entry field of a reply\n",
                 SPAN_ARG(call->words[0]));
     return RC_INVALID;
@@ -132,8 +130,7 @@ static int run_cache_show(struct command_call *call)
     uint64_t id;
     struct cache_answer answer;
     int rc = entry_id(call, &id);
-    if (rc != RC_OK)
-        return rc;
+    if (rc != RC_OK) return rc;
     rc = cache_read(id, NULL, call->arena, &answer);
     if (rc != RC_OK) {
         text_format(call->out, "there is no entry %llu\n", (unsigned long long)id);
@@ -142,9 +139,11 @@ static int run_cache_show(struct command_call *call)
     const struct entry_meta *m = &answer.meta;
     text_format(call->out, "entry %llu\nstored ", (unsigned long long)m->id);
     put_time(call->out, m->created_us);
-    text_format(call->out, ", time to live %u s\nfrom %s, model %s, in %u ms, tokens %u in, %u out\nrecorded as %s%s\nasked: ", m->ttl_s,
-                m->provider, m->model, m->upstream_ms, m->tokens_in, m->tokens_out,
-                m->form == ENTRY_STREAM ? "a stream" : "an object", m->flags & ENTRY_TOOL_CALLS ? ", with tool calls" : "");
+    text_format(
+        call->out,
+        ", time to live %u s\nfrom %s, model %s, in %u ms, tokens %u in, %u out\nrecorded as %s%s\nasked: ", m->ttl_s,
+        m->provider, m->model, m->upstream_ms, m->tokens_in, m->tokens_out,
+        m->form == ENTRY_STREAM ? "a stream" : "an object", m->flags & ENTRY_TOOL_CALLS ? ", with tool calls" : "");
     text_put_span(call->out, answer.query);
     text_put_text(call->out, "\n\n");
     text_put_span(call->out, answer.body);
@@ -177,23 +176,17 @@ static int show_key(struct command_call *call, int rc, const char *key)
 {
     struct span name = call->words[0];
     switch (rc) {
-    case RC_OK:
-        text_format(call->out, "%s\nThis key is shown once; clients send it as their API key.\n", key);
-        break;
+    case RC_OK: text_format(call->out, "%s\nThis key is shown once; clients send it as their API key.\n", key); break;
     case RC_EXISTS:
-        text_format(call->out, "%.*s exists already: tenant rotate %.*s makes it a new key\n", SPAN_ARG(name), SPAN_ARG(name));
+        text_format(call->out, "%.*s exists already: tenant rotate %.*s makes it a new key\n", SPAN_ARG(name),
+                    SPAN_ARG(name));
         break;
-    case RC_NOT_FOUND:
-        text_format(call->out, "there is no tenant %.*s: see `tenant list`\n", SPAN_ARG(name));
-        break;
+    case RC_NOT_FOUND: text_format(call->out, "there is no tenant %.*s: see `tenant list`\n", SPAN_ARG(name)); break;
     case RC_INVALID:
         text_format(call->out, "a name has 1 to %d letters, digits, '-', '_' or '.'\n", TENANT_NAME_MAX);
         break;
-    case RC_FULL:
-        text_format(call->out, "the box keeps at most %d tenants\n", TENANTS_MAX);
-        break;
-    default:
-        text_format(call->out, "the key could not be kept (%s): nothing changed\n", rc_name(rc));
+    case RC_FULL: text_format(call->out, "the box keeps at most %d tenants\n", TENANTS_MAX); break;
+    default: text_format(call->out, "the key could not be kept (%s): nothing changed\n", rc_name(rc));
     }
     return rc;
 }
@@ -213,8 +206,7 @@ static int run_tenant_rotate(struct command_call *call)
 static int run_tenant_revoke(struct command_call *call)
 {
     int rc = tenant_revoke(call->words[0]);
-    if (rc == RC_OK)
-        text_put_text(call->out, "revoked: its key is refused from now on\n");
+    if (rc == RC_OK) text_put_text(call->out, "revoked: its key is refused from now on\n");
     return rc == RC_OK ? rc : show_key(call, rc, "");
 }
 
@@ -230,39 +222,34 @@ static void put_row(struct text *out, const struct journal_row *row)
 {
     put_time(out, row->wall_us);
     text_format(out, "  %s  %u  hit=%s", row->id, row->status, hit_names[row->hit]);
-    if (row->miss)
-        text_format(out, " miss=%s", row->miss);
-    if (row->entry)
-        text_format(out, " entry=%llu", (unsigned long long)row->entry);
-    if (row->upstream_ms >= 0)
-        text_format(out, " upstream_ms=%d", row->upstream_ms);
+    if (row->miss) text_format(out, " miss=%s", row->miss);
+    if (row->entry) text_format(out, " entry=%llu", (unsigned long long)row->entry);
+    if (row->upstream_ms >= 0) text_format(out, " upstream_ms=%d", row->upstream_ms);
     text_format(out, " overhead_us=%u model=%s\n", row->overhead_us, row->model);
 }
 
 static const char *explain(const struct journal_row *row)
 {
-    if (row->hit != HIT_NONE)
-        return "It was answered from the box.";
-    if (!row->miss)
-        return "It did not ask the store.";
-    if (strcmp(row->miss, "never_seen") == 0)
-        return "No recent request was like it, or it differs in several parts.";
-    if (strcmp(row->miss, "expired") == 0)
-        return "An answer is stored, and is past its time to live.";
+    if (row->hit != HIT_NONE) return "It was answered from the box.";
+    if (!row->miss) return "It did not ask the store.";
+    if (strcmp(row->miss, "never_seen") == 0) return "No recent request was like it, or it differs in several parts.";
+    if (strcmp(row->miss, "expired") == 0) return "An answer is stored, and is past its time to live.";
     if (strcmp(row->miss, "evicted") == 0)
         return "An answer was stored and had to leave: the store is full. Raise storage.entries_max or bytes_max.";
     if (strcmp(row->miss, "bypass") == 0)
         return "The request or its route forbids the store: see no-store, no-cache, server state, duplicate names.";
     if (strcmp(row->miss, "not_storable") == 0)
         return "It was asked before, and that answer could not be kept: cut, refused, too long or empty.";
-    return "A recent request was the same but for this one part: look for a date, an id, an order or a number that changes.";
+    return "A recent request was the same but for this one part: look for a date, an id, an order or a number that "
+           "changes.";
 }
 
 static int run_why(struct command_call *call)
 {
     const struct journal_row *row = journal_find(call->words[0]);
     if (!row) {
-        text_format(call->out, "request %.*s is not among the last %d: the id is in x-request-id or request-id of the reply\n",
+        text_format(call->out,
+                    "request %.*s is not among the last %d: the id is in x-request-id or request-id of the reply\n",
                     SPAN_ARG(call->words[0]), JOURNAL_SIZE);
         return RC_NOT_FOUND;
     }
@@ -275,10 +262,8 @@ static int run_requests(struct command_call *call)
 {
     uint64_t count = LIST_DEFAULT;
     const struct journal_row *row;
-    if (call->count && span_to_u64(call->words[0], JOURNAL_SIZE, &count) != RC_OK)
-        return RC_INVALID;
-    for (unsigned i = 0; i < count && (row = journal_at(i)); i++)
-        put_row(call->out, row);
+    if (call->count && span_to_u64(call->words[0], JOURNAL_SIZE, &count) != RC_OK) return RC_INVALID;
+    for (unsigned i = 0; i < count && (row = journal_at(i)); i++) put_row(call->out, row);
     return RC_OK;
 }
 
@@ -338,7 +323,8 @@ static const struct command commands[] = {
     {"cache purge", "all|ID", "remove entries", PRIVILEGE_CHANGE, 1, 1, run_cache_purge},
     {"tenant list", "", "virtual keys by name", PRIVILEGE_READ, 0, 0, run_tenant_list},
     {"tenant add", "NAME", "make a virtual key, shown once", PRIVILEGE_CHANGE, 1, 1, run_tenant_add},
-    {"tenant rotate", "NAME", "give a tenant a new key; the old one is refused", PRIVILEGE_CHANGE, 1, 1, run_tenant_rotate},
+    {"tenant rotate", "NAME", "give a tenant a new key; the old one is refused", PRIVILEGE_CHANGE, 1, 1,
+     run_tenant_rotate},
     {"tenant revoke", "NAME", "refuse a tenant's key from now on", PRIVILEGE_CHANGE, 1, 1, run_tenant_revoke},
     {"why", "REQUEST", "how a recent request was answered, and why it missed", PRIVILEGE_READ, 1, 1, run_why},
     {"requests", "[COUNT]", "the newest requests", PRIVILEGE_READ, 0, 1, run_requests},
@@ -369,14 +355,14 @@ static unsigned matches(const char *name, const struct span *words, unsigned cou
     while (rest.size) {
         struct span word;
         rest = span_cut(rest, ' ', &word);
-        if (used == count || !span_equal(word, words[used]))
-            return 0;
+        if (used == count || !span_equal(word, words[used])) return 0;
         used++;
     }
     return used;
 }
 
-static int run_one(const struct command *command, const struct span *words, unsigned count, struct arena *arena, struct text *out)
+static int run_one(const struct command *command, const struct span *words, unsigned count, struct arena *arena,
+                   struct text *out)
 {
     struct command_call call = {.count = count, .arena = arena, .out = out};
     if (count < command->least || count > command->most) {
@@ -391,12 +377,10 @@ int command_run(const struct span *words, unsigned count, struct arena *arena, s
 {
     for (size_t i = 0; i < command_count(); i++) {
         unsigned used = matches(commands[i].name, words, count);
-        if (used)
-            return run_one(&commands[i], words + used, count - used, arena, out);
+        if (used) return run_one(&commands[i], words + used, count - used, arena, out);
     }
     text_put_text(out, "unknown command");
-    if (count)
-        text_format(out, " %.*s", SPAN_ARG(words[0]));
+    if (count) text_format(out, " %.*s", SPAN_ARG(words[0]));
     text_put_text(out, ": `help` lists them\n");
     return RC_INVALID;
 }

@@ -127,7 +127,7 @@ void config_read_section(struct config_reader *reader, const struct config_key *
 /* ---- config_override.c, config_default.c: the tree before it is read */
 void config_apply_overrides(struct config_reader *reader, struct yaml_node *root);
 void config_graft_defaults(struct config_reader *reader, struct yaml_node *root);
-void config_append(struct yaml_node *mapping, struct yaml_node *member);
+void config_append(struct yaml_node *container, struct yaml_node *member);
 void config_place_nodes(struct yaml_node *node, unsigned override_number); /* 0: the built-in default */
 
 /* ---- config_check.c: rules between values; the `check` functions of the table */

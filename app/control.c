@@ -19,7 +19,11 @@
 #include "platform/pool.h"
 #include "platform/rc.h"
 
-enum { CONTROL_STACK = 64 << 10, WAIT_SECONDS = 10, JSON_ROOM = JSON_SCRATCH_FACTOR * CONTROL_LINE_MAX + JSON_SCRATCH_EXTRA };
+enum {
+    CONTROL_STACK = 64 << 10,
+    WAIT_SECONDS = 10,
+    JSON_ROOM = JSON_SCRATCH_FACTOR * CONTROL_LINE_MAX + JSON_SCRATCH_EXTRA
+};
 
 struct client {
     struct stream stream;
@@ -40,10 +44,8 @@ int control_reserve(void)
     int rc = fiber_pool_reserve(&fibers, "control", CONTROL_CLIENTS_MAX, CONTROL_STACK, NULL);
     if (rc == RC_OK)
         rc = plan_take("control clients", CONTROL_CLIENTS_MAX, sizeof(struct client), PLAN_LAZY, 0, NULL, &memory);
-    if (rc == RC_OK)
-        rc = plan_take("control arenas", CONTROL_CLIENTS_MAX, CONTROL_ARENA, PLAN_LAZY, 0, NULL, &arenas);
-    if (rc != RC_OK)
-        return rc;
+    if (rc == RC_OK) rc = plan_take("control arenas", CONTROL_CLIENTS_MAX, CONTROL_ARENA, PLAN_LAZY, 0, NULL, &arenas);
+    if (rc != RC_OK) return rc;
     clients = memory;
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
         arena_init(&clients[i].arena, (char *)arenas + (size_t)i * CONTROL_ARENA, CONTROL_ARENA, NULL);
@@ -55,11 +57,9 @@ int control_parse(struct span line, struct json_scratch *scratch, struct span *w
     const struct json_value *root;
     struct json_error error;
     *count = 0;
-    if (json_parse(scratch, line, &root, &error) != RC_OK || json_kind(root) != JSON_ARRAY)
-        return RC_INVALID;
+    if (json_parse(scratch, line, &root, &error) != RC_OK || json_kind(root) != JSON_ARRAY) return RC_INVALID;
     for (struct json_walk w = json_walk(root); json_next(&w);) {
-        if (json_kind(w.value) != JSON_STRING || *count == COMMAND_WORDS_MAX)
-            return RC_INVALID;
+        if (json_kind(w.value) != JSON_STRING || *count == COMMAND_WORDS_MAX) return RC_INVALID;
         words[(*count)++] = json_string(w.value);
     }
     return *count ? RC_OK : RC_INVALID;
@@ -70,11 +70,9 @@ static int read_line(struct client *c, uint64_t deadline_us)
     while (c->size < sizeof c->line) {
         size_t done = 0;
         int rc = stream_recv_wait(&c->stream, c->line + c->size, sizeof c->line - c->size, &done, deadline_us);
-        if (rc != RC_OK)
-            return rc;
+        if (rc != RC_OK) return rc;
         c->size += done;
-        if (memchr(c->line, '\n', c->size))
-            return RC_OK;
+        if (memchr(c->line, '\n', c->size)) return RC_OK;
     }
     return RC_TOO_LARGE;
 }
@@ -86,8 +84,7 @@ static void answer(struct client *c, uint64_t deadline_us)
     char head[48];
     struct json_scratch scratch = {arena_take(&c->arena, JSON_ROOM, 16), JSON_ROOM};
     char *bytes = arena_take(&c->arena, CONTROL_OUTPUT, 1);
-    if (!scratch.memory || !bytes)
-        return;
+    if (!scratch.memory || !bytes) return;
     struct text out = text_on(bytes, CONTROL_OUTPUT);
     (void)span_cut(span_of(c->line, c->size), '\n', &line);
     int rc = control_parse(line, &scratch, words, &count);
@@ -97,11 +94,9 @@ static void answer(struct client *c, uint64_t deadline_us)
         text_put_text(&out, "a request is a JSON array of words and a line feed: [\"status\"]\n");
     struct text first = text_on(head, sizeof head);
     text_put_text(&first, rc == RC_OK ? "ok\n" : "error ");
-    if (rc != RC_OK)
-        text_format(&first, "%s\n", rc_name(rc));
+    if (rc != RC_OK) text_format(&first, "%s\n", rc_name(rc));
     rc = stream_send_all(&c->stream, first.data, first.size, deadline_us);
-    if (rc == RC_OK)
-        (void)stream_send_all(&c->stream, out.data, out.size, deadline_us);
+    if (rc == RC_OK) (void)stream_send_all(&c->stream, out.data, out.size, deadline_us);
 }
 
 static void serve_client(void *arg)
@@ -118,15 +113,13 @@ static void accept_client(struct loop_source *source, unsigned events)
 {
     (void)events;
     int fd = accept4(source->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd < 0)
-        return;
+    if (fd < 0) return;
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
         if (!clients[i].taken) {
             clients[i].taken = true;
             clients[i].size = 0;
             stream_init(&clients[i].stream, fd);
-            if (fiber_start(&fibers, serve_client, &clients[i]) == RC_OK)
-                return;
+            if (fiber_start(&fibers, serve_client, &clients[i]) == RC_OK) return;
             clients[i].taken = false;
             break;
         }
@@ -137,8 +130,7 @@ static bool somebody_answers(const struct sockaddr_un *address)
 {
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     bool answers = fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)address, sizeof *address) == 0;
-    if (fd >= 0)
-        close(fd);
+    if (fd >= 0) close(fd);
     return answers;
 }
 
@@ -147,8 +139,7 @@ static int make_folder_of(const char *path)
     char folder[sizeof socket_path];
     memcpy(folder, path, strlen(path) + 1);
     char *slash = strrchr(folder, '/');
-    if (!slash || slash == folder)
-        return RC_OK;
+    if (!slash || slash == folder) return RC_OK;
     *slash = 0;
     return file_make_folder(folder, 0700);
 }
@@ -156,17 +147,14 @@ static int make_folder_of(const char *path)
 int control_listen(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path)
-        return RC_TOO_LARGE;
+    if (strlen(path) >= sizeof address.sun_path) return RC_TOO_LARGE;
     memcpy(address.sun_path, path, strlen(path) + 1);
     memcpy(socket_path, address.sun_path, sizeof socket_path);
     (void)make_folder_of(path);
-    if (somebody_answers(&address))
-        return RC_EXISTS;
+    if (somebody_answers(&address)) return RC_EXISTS;
     (void)unlink(path);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return file_from_errno(errno);
+    if (fd < 0) return file_from_errno(errno);
     mode_t old = umask(0177);
     int bound = bind(fd, (struct sockaddr *)(void *)&address, sizeof address);
     int error = errno;
@@ -181,8 +169,7 @@ int control_listen(const char *path)
 
 void control_close(void)
 {
-    if (listener.fd < 0)
-        return;
+    if (listener.fd < 0) return;
     loop_remove(&listener);
     close(listener.fd);
     (void)unlink(socket_path);

@@ -14,8 +14,7 @@
 static int connect_to(const char *path)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (strlen(path) >= sizeof address.sun_path)
-        return -1;
+    if (strlen(path) >= sizeof address.sun_path) return -1;
     memcpy(address.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (struct sockaddr *)(void *)&address, sizeof address) != 0) {
@@ -29,10 +28,8 @@ static int write_all(int fd, const char *data, size_t size)
 {
     while (size) {
         ssize_t n = write(fd, data, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return RC_IO;
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return RC_IO;
         data += n;
         size -= (size_t)n;
     }
@@ -45,8 +42,7 @@ static int send_words(int fd, const char *const *words, unsigned count)
     struct text out = text_on(line, sizeof line);
     text_put_char(&out, '[');
     for (unsigned i = 0; i < count; i++) {
-        if (i)
-            text_put_char(&out, ',');
+        if (i) text_put_char(&out, ',');
         text_put_json(&out, span_text(words[i]));
     }
     text_put_text(&out, "]\n");
@@ -65,14 +61,11 @@ static int print_answer(int fd)
         while (in_first && n > 0 && from < (size_t)n) {
             char c = buffer[from++];
             in_first = c != '\n';
-            if (in_first && first_size < sizeof first - 1)
-                first[first_size++] = c;
+            if (in_first && first_size < sizeof first - 1) first[first_size++] = c;
         }
-        if (n > 0 && write_all(strcmp(first, "ok") == 0 ? 1 : 2, buffer + from, (size_t)n - from) != RC_OK)
-            return 1;
+        if (n > 0 && write_all(strcmp(first, "ok") == 0 ? 1 : 2, buffer + from, (size_t)n - from) != RC_OK) return 1;
     }
-    if (strcmp(first, "ok") == 0)
-        return 0;
+    if (strcmp(first, "ok") == 0) return 0;
     return strcmp(first, "error invalid") == 0 ? 2 : 1;
 }
 
@@ -80,8 +73,10 @@ int control_client(const char *path, const char *const *words, unsigned count)
 {
     int fd = connect_to(path);
     if (fd < 0) {
-        fprintf(stderr, "larder: cannot reach a running box at %s (%s): is `larder serve` running with the same configuration?\n", path,
-                strerror(errno));
+        fprintf(
+            stderr,
+            "larder: cannot reach a running box at %s (%s): is `larder serve` running with the same configuration?\n",
+            path, strerror(errno));
         return 1;
     }
     int code = 1;

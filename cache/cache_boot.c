@@ -95,6 +95,8 @@ static int open_checked(struct cache *cache, struct cache_boot *boot)
     char reason[KV_REASON_MAX];
     int rc = kv_inspect(cache->home.entries, reason);
     boot->fresh = rc == RC_NOT_FOUND;
+    if (!boot->fresh && home_faulted(&cache->home, clock_wall_us()))
+        return start_cold(cache, boot, "reading it killed the process twice");
     if (rc == RC_CORRUPT) return start_cold(cache, boot, reason);
     if (rc == RC_NOT_FOUND && cache->read_only)
         return boot_say(boot, RC_OK, "%s cannot be written (%s): nothing is stored", cache->home.folder, "read only");
@@ -155,6 +157,7 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
     }
     if (rc != RC_OK) /* no room for a new one, or a disk that does not read: the writer tries again */
         (void)boot_say(boot, rc, "the store %s does not open (%s): serving without it", cache->home.entries, rc_name(rc));
+    writer_watch(&cache->entries, &cache->home);
     rc = start_writer(cache);
     if (rc != RC_OK) cache->read_only = true;
     boot->read_only = cache->read_only;

@@ -195,8 +195,10 @@ static struct canonical_member *list_members(struct canonical *c, const struct j
 
 static void sort_members(struct canonical *c, struct canonical_member *members, size_t count)
 {
-    if (count <= FEW) sort_few(members, count);
-    else sort_many(members, count);
+    if (count <= FEW)
+        sort_few(members, count);
+    else
+        sort_many(members, count);
     for (size_t i = 1; i < count; i++)
         if (span_equal(members[i - 1].name, members[i].name)) c->duplicate = true;
 }
@@ -312,8 +314,10 @@ static void put_array(struct canonical *c, const struct json_value *array, const
 static void put_string(struct canonical *c, struct span text, const struct canonical_field *field)
 {
     bool masked = c->mask && c->part == PART_SYSTEM && field && (field->flags & CANONICAL_TEXT);
-    if (masked) put_masked(c, text);
-    else canonical_text(c, text);
+    if (masked)
+        put_masked(c, text);
+    else
+        canonical_text(c, text);
 }
 
 static void put_number(struct canonical *c, struct span text)
@@ -333,8 +337,10 @@ void canonical_value(struct canonical *c, const struct json_value *value, const 
     case JSON_NUMBER: put_number(c, json_number_text(value)); break;
     case JSON_ARRAY: put_array(c, value, field); break;
     case JSON_OBJECT:
-        if (field && field->shape) put_known_object(c, value, field->shape);
-        else put_plain_object(c, value);
+        if (field && field->shape)
+            put_known_object(c, value, field->shape);
+        else
+            put_plain_object(c, value);
         break;
     case JSON_TRUE: put(c, "t", 1); break;
     case JSON_FALSE: put(c, "f", 1); break;

@@ -22,7 +22,7 @@
 #include "platform/json.h"
 
 enum request_part {
-    PART_ROUTE,      /* scope: tenant, endpoint, headers that count, namespace */
+    PART_ROUTE, /* scope: tenant, endpoint, headers that count, namespace */
     PART_MODEL,
     PART_SYSTEM,
     PART_TOOLS,
@@ -33,7 +33,8 @@ enum request_part {
 };
 
 struct request_parts {
-    uint64_t digest[PARTS]; /* a keyed hash of each part (platform/hash.h); the key is fixed: they never leave the box */
+    uint64_t
+        digest[PARTS]; /* a keyed hash of each part (platform/hash.h); the key is fixed: they never leave the box */
 };
 
 /* ---- tables */

@@ -17,10 +17,10 @@ int evict_reserve(struct evict *evict, unsigned entries_max)
 {
     void *nodes, *marks, *ghosts;
     if (entries_max >= EVICT_NONE) return RC_TOO_LARGE;
-    int rc = plan_take("cache eviction", entries_max, sizeof(struct evict_node), PLAN_LAZY, 0, "storage.entries_max",
+    int rc = plan_take("cache eviction", entries_max, sizeof(struct evict_node), PLAN_TOUCHED, 0, "storage.entries_max",
                        &nodes);
-    if (rc == RC_OK) rc = plan_take("cache eviction marks", entries_max, 1, PLAN_LAZY, 0, "storage.entries_max", &marks);
-    if (rc == RC_OK) rc = plan_take("cache eviction ghosts", EVICT_GHOSTS, 4, PLAN_LAZY, 0, NULL, &ghosts);
+    if (rc == RC_OK) rc = plan_take("cache eviction marks", entries_max, 1, PLAN_TOUCHED, 0, "storage.entries_max", &marks);
+    if (rc == RC_OK) rc = plan_take("cache eviction ghosts", EVICT_GHOSTS, 4, PLAN_TOUCHED, 0, NULL, &ghosts);
     if (rc != RC_OK) return rc;
     *evict = (struct evict){.nodes = nodes, .marks = marks, .ghosts = ghosts, .head = EVICT_NONE, .tail = EVICT_NONE,
                             .hand = EVICT_NONE, .walk = EVICT_NONE};

@@ -15,9 +15,9 @@ int exact_reserve(struct exact *exact, unsigned entries_max)
     void *slots, *by_tag, *by_id;
     if (entries_max == 0 || entries_max > EXACT_ENTRIES_MAX) return RC_TOO_LARGE;
     uint32_t cells = entries_max + entries_max / 3 + 8; /* three quarters full at most */
-    int rc = plan_take("cache index", entries_max, sizeof(struct exact_slot), PLAN_LAZY, 0, "storage.entries_max", &slots);
-    if (rc == RC_OK) rc = plan_take("cache index by tag", cells, 4, PLAN_LAZY, 0, "storage.entries_max", &by_tag);
-    if (rc == RC_OK) rc = plan_take("cache index by id", cells, 4, PLAN_LAZY, 0, "storage.entries_max", &by_id);
+    int rc = plan_take("cache index", entries_max, sizeof(struct exact_slot), PLAN_TOUCHED, 0, "storage.entries_max", &slots);
+    if (rc == RC_OK) rc = plan_take("cache index by tag", cells, 4, PLAN_TOUCHED, 0, "storage.entries_max", &by_tag);
+    if (rc == RC_OK) rc = plan_take("cache index by id", cells, 4, PLAN_TOUCHED, 0, "storage.entries_max", &by_id);
     if (rc != RC_OK) return rc;
     *exact = (struct exact){.slots = slots, .by_tag = by_tag, .by_id = by_id, .capacity = entries_max, .cells = cells,
                             .free = EXACT_NONE};

@@ -48,8 +48,8 @@ int hot_reserve(size_t bytes)
     void *region, *cells;
     unsigned count = 256;
     while (count < bytes / 1024) count *= 2;
-    int rc = plan_take("cache hot", 1, bytes < 65536 ? 65536 : bytes, PLAN_LAZY, 0, "storage.hot", &region);
-    if (rc == RC_OK) rc = plan_take("cache hot table", count, sizeof(struct hot_object *), PLAN_LAZY, 0, "storage.hot", &cells);
+    int rc = plan_take("cache hot", 1, bytes < 65536 ? 65536 : bytes, PLAN_TOUCHED, 0, "storage.hot", &region);
+    if (rc == RC_OK) rc = plan_take("cache hot table", count, sizeof(struct hot_object *), PLAN_TOUCHED, 0, "storage.hot", &cells);
     if (rc != RC_OK) return rc;
     space_init(&space, region, bytes < 65536 ? 65536 : bytes);
     table = cells;

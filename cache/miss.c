@@ -24,8 +24,8 @@ enum { SETTLED = 1, STORABLE = 2 };
 
 struct recent {
     struct request_parts parts;
-    uint64_t serial; /* 0: empty; larger is newer */
-    uint16_t next[KEYS]; /* the link behind each of this request's, in its bucket */
+    uint64_t serial;      /* 0: empty; larger is newer */
+    uint16_t next[KEYS];  /* the link behind each of this request's, in its bucket */
     unsigned char linked; /* bit k: key k leads here */
     unsigned char state;
 };
@@ -41,8 +41,8 @@ _Static_assert(KEYS <= 8, "`linked` has a bit a key");
 int miss_reserve(void)
 {
     void *ring, *buckets;
-    int rc = plan_take("cache recent requests", MISS_RECENT, sizeof(struct recent), PLAN_LAZY, 0, NULL, &ring);
-    if (rc == RC_OK) rc = plan_take("cache recent index", BUCKETS, sizeof(uint16_t), PLAN_LAZY, 0, NULL, &buckets);
+    int rc = plan_take("cache recent requests", MISS_RECENT, sizeof(struct recent), PLAN_TOUCHED, 0, NULL, &ring);
+    if (rc == RC_OK) rc = plan_take("cache recent index", BUCKETS, sizeof(uint16_t), PLAN_TOUCHED, 0, NULL, &buckets);
     if (rc != RC_OK) return rc;
     table.ring = ring;
     table.buckets = buckets;
@@ -106,6 +106,7 @@ static void forget(struct recent *r)
     r->serial = 0;
 }
 
+/* Takes the key over from an older request; one of the same parts loses all of its keys so. */
 static void link_key(struct recent *r, unsigned key)
 {
     uint16_t *older = find_link(&r->parts, key);
@@ -124,8 +125,6 @@ static struct recent *find(const struct request_parts *parts, unsigned left_out)
 
 void miss_remember(const struct request_parts *parts)
 {
-    struct recent *same = find(parts, PARTS);
-    if (same) forget(same);
     struct recent *r = &table.ring[table.serial++ & (MISS_RECENT - 1)];
     if (r->serial) forget(r);
     *r = (struct recent){.parts = *parts, .serial = table.serial};
@@ -161,14 +160,17 @@ void miss_explain(const struct request_parts *parts, enum miss_reason *reason, e
 const char *miss_text(enum miss_reason reason, enum request_part part)
 {
     static const char *const reasons[] = {
-        [MISS_NONE] = "none",       [MISS_NEVER_SEEN] = "never_seen", [MISS_EXPIRED] = "expired",
-        [MISS_EVICTED] = "evicted", [MISS_DIFFERS] = "differs",       [MISS_BYPASS] = "bypass",
+        [MISS_NONE] = "none",
+        [MISS_NEVER_SEEN] = "never_seen",
+        [MISS_EXPIRED] = "expired",
+        [MISS_EVICTED] = "evicted",
+        [MISS_DIFFERS] = "differs",
+        [MISS_BYPASS] = "bypass",
         [MISS_NOT_STORABLE] = "not_storable",
     };
     static const char *const differs[PARTS] = {
-        [PART_ROUTE] = "differs:route",     [PART_MODEL] = "differs:model",
-        [PART_SYSTEM] = "differs:system",   [PART_TOOLS] = "differs:tools",
-        [PART_PARAMETERS] = "differs:parameters", [PART_HISTORY] = "differs:history",
+        [PART_ROUTE] = "differs:route", [PART_MODEL] = "differs:model",           [PART_SYSTEM] = "differs:system",
+        [PART_TOOLS] = "differs:tools", [PART_PARAMETERS] = "differs:parameters", [PART_HISTORY] = "differs:history",
         [PART_QUERY] = "differs:query",
     };
     if (reason == MISS_DIFFERS && part < PARTS) return differs[part];

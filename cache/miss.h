@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache/miss.h — why a request missed: a RAM table of the parts of recent requests, one reason per miss.
  *
- * Owner:   a fixed ring with an index, MISS_RECENT requests; equal requests stand in it once.
+ * Owner:   a fixed ring with an index, MISS_RECENT requests; equal requests are found as the newest of them.
  * Threads: lane only.
  * Reasons: never_seen, expired, evicted, differs:{route,model,system,tools,parameters,history,query}, bypass,
  *          not_storable. `differs:X` names the one part in which the nearest recent request differs when exactly one

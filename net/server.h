@@ -6,9 +6,9 @@
  * one read is parsed in the lane's shared scratch and is answered from there without a copy, as long as the handler
  * does not wait: every function below that may wait first calls exchange_keep.
  *
- * Gone:    a client that closes its sending side while its request is worked on counts as gone, as with nginx
- *          (proxy_ignore_client_abort off): a full close looks the same until we send, and no client library half-closes.
- *          It is noticed at the next wait, so a request answered at once serves half-closing tools too.
+ * Gone:    a client that closes its sending side while a handler or an upstream keeps it waiting counts as gone, as with
+ *          nginx (proxy_ignore_client_abort off): a full close looks the same until we send, and no client library
+ *          half-closes. A reply that is ready or being sent goes out all the same.
  * Owner:   the server owns connections and exchanges. An exchange is the handler's until it returns or detaches it.
  * Threads: lane only.
  * Fails:   see each function. Anything but RC_OK from sending means the client is gone: return soon.

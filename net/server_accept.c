@@ -186,17 +186,17 @@ static unsigned port_of(int fd)
                                              : ((struct sockaddr_in *)(void *)&bound)->sin_port);
 }
 
-int server_listen(struct server *server, struct span text, struct tls_server *tls, unsigned *port_out)
+int server_listen(struct server *server, struct span address, struct tls_server *tls, unsigned *port_out)
 {
     struct server_state *s = server->state;
-    struct sockaddr_storage address;
+    struct sockaddr_storage bound;
     socklen_t size;
-    int rc = parse_address(text, &address, &size);
+    int rc = parse_address(address, &bound, &size);
     if (rc != RC_OK) return rc;
     if (s->listener_count == SERVER_LISTENERS_MAX) return RC_FULL;
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(bound.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) return errno == EAFNOSUPPORT ? RC_UNREACHABLE : RC_IO;
-    rc = bind_and_listen(fd, &address, size);
+    rc = bind_and_listen(fd, &bound, size);
     struct listener *listener = &s->listeners[s->listener_count];
     *listener = (struct listener){.source = {.fd = fd, .ready = listener_ready}, .server = s, .tls = tls};
     if (rc == RC_OK) rc = loop_add(&listener->source, LOOP_READ);

@@ -198,15 +198,14 @@ static bool waiter_wakes(struct connection *c, unsigned events)
     return true;
 }
 
-/* See server.h about PEER_CLOSED. */
+/* See server.h about PEER_CLOSED. Whoever is being sent to shows by a reset that it is gone. */
 static void working_ready(struct connection *c, unsigned events)
 {
     if (waiter_wakes(c, events)) return;
-    bool hangup = (events & LOOP_HANGUP) != 0;
-    bool ignored = c->slot->ignore_hangup;
-    if (hangup || (events & LOOP_PEER_CLOSED && !ignored)) {
+    bool ignored = c->slot->ignore_hangup || (c->waiter && c->wait_events & LOOP_WRITE);
+    if (events & LOOP_HANGUP || (events & LOOP_PEER_CLOSED && !ignored)) {
         server_gone(c);
-        if (!ignored) fiber_cancel(c->slot->fiber);
+        if (!c->slot->ignore_hangup) fiber_cancel(c->slot->fiber);
         return;
     }
     unsigned unwanted = events & (LOOP_READ | LOOP_PEER_CLOSED);

@@ -85,7 +85,8 @@ void server_detached_gone(struct connection *c)
 
 void server_detached_ready(struct connection *c, unsigned events)
 {
-    if (events & (LOOP_HANGUP | LOOP_PEER_CLOSED)) {
+    bool sending = c->list == LIST_BLOCKED; /* a client that is gone resets what it is sent */
+    if (events & LOOP_HANGUP || (events & LOOP_PEER_CLOSED && !sending)) {
         server_detached_gone(c);
         return;
     }

@@ -21,7 +21,7 @@
 #include "platform/rc.h"
 
 enum {
-    STORES_MAX = TLS_TRUSTS_MAX / 4,
+    STORES_MAX = TLS_TRUSTS_MAX / 2,
     CERTIFICATES_MAX = 1024,   /* in one file; system bundles hold about 140 */
     PEM_BYTES_MAX = 16 * 1024, /* one certificate */
 };

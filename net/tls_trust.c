@@ -56,8 +56,8 @@ const int *tls_ciphersuites(void)
     return cpu_features()->aes ? aes_first : chacha_first;
 }
 
-/* PKCS #1 before PSS: a TLS 1.2 server with an RSA key takes the first that it knows, and the library (3.6.6, its pull
- * request 10672) refuses PSS in 1.2 although it has to offer it for 1.3. In 1.3 PKCS #1 is for certificates only. */
+/* PKCS #1 before PSS: a TLS 1.2 server with an RSA key takes the first that it knows, and 1.2 was made for PKCS #1. In 1.3
+ * that one is for certificates only. */
 static const uint16_t *signatures(void)
 {
     static const uint16_t list[] = {

@@ -15,6 +15,7 @@
 #include "platform/span.h"
 
 static struct plan_term terms[PLAN_TERMS_MAX];
+static void *bases[PLAN_TERMS_MAX]; /* of the terms that are mapped here, else NULL */
 static size_t term_count;
 static bool sealed;
 static bool dry_run;
@@ -71,6 +72,7 @@ static struct plan_term *term_add(const char *name, size_t count, size_t each)
     CHECK(each == 0 || count <= SIZE_MAX / each);
     struct plan_term *term = &terms[term_count++];
     *term = (struct plan_term){.name = name, .count = count, .each = each};
+    bases[term - terms] = NULL;
     return term;
 }
 
@@ -109,6 +111,7 @@ static int map_region(const struct plan_term *term, enum plan_use use, void **re
     /* A huge page would commit 2 MiB for one byte; a kernel without them says EINVAL. */
     if (use == PLAN_LAZY) (void)madvise(base, term->reserved, MADV_NOHUGEPAGE);
     if (use == PLAN_TOUCHED && !dry_run) touch_pages(base, term->reserved);
+    bases[term - terms] = base;
     *region = base;
     return RC_OK;
 }
@@ -158,6 +161,31 @@ void plan_dry_run(void)
 {
     CHECK(term_count == 0);
     dry_run = true;
+}
+
+/* Bytes of a mapping that are in memory. */
+static size_t resident(void *base, size_t size)
+{
+    static unsigned char map[4096];
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), pages = size / page, count = 0;
+    for (size_t from = 0; from < pages; from += sizeof map) {
+        size_t part = pages - from < sizeof map ? pages - from : sizeof map;
+        if (mincore((char *)base + from * page, part * page, map) != 0) return 0;
+        for (size_t i = 0; i < part; i++) count += map[i] & 1;
+    }
+    return count * page;
+}
+
+void plan_measure(void)
+{
+    size_t known = 0;
+    for (size_t i = 0; i < term_count; i++) {
+        if (bases[i] && terms[i].committed == 0) terms[i].committed = resident(bases[i], terms[i].reserved);
+        known += terms[i].committed;
+    }
+    size_t now = plan_private_now();
+    size_t rest = now > known ? now - known : 0;
+    plan_note("program's own data and stacks", 1, rest, rest, rest + PLAN_PROGRAM_GROWTH);
 }
 
 void plan_seal(void)

@@ -67,8 +67,8 @@ static int box_raise_mark(struct entries *entries, struct kv_txn *txn)
 {
     uint64_t last;
     struct span value;
-    int rc = kv_last(txn, TABLE_INDEX, &last, &value);
-    if (rc == RC_OK && last >= entries->id_mark) entries->id_mark = last + 1;
+    int rc = kv_last(txn, TABLE_ROWS, &last, &value);
+    if (rc == RC_OK && last >> 16 >= entries->id_mark) entries->id_mark = (last >> 16) + 1;
     return rc == RC_NOT_FOUND ? RC_OK : rc;
 }
 
@@ -207,22 +207,59 @@ static int put_chunks(struct kv_txn *txn, const struct put_plan *plan)
     return RC_OK;
 }
 
+/* ---- the index: the row of the id's block, read, changed, written back */
+
+static int index_write(struct kv_txn *txn, uint64_t key, struct index_row *row)
+{
+    if (row->count == 0) return kv_delete(txn, TABLE_INDEX, key);
+    row->crc = index_row_crc(row, key);
+    struct span value = span_of((const char *)row, index_row_size(row));
+    return kv_put(txn, TABLE_INDEX, key, value);
+}
+
+/* Ids grow, so a new cell is the last of its row. A row that was damaged is begun anew. */
 static int put_index(struct kv_txn *txn, const struct entry_new *entry, uint32_t cost)
 {
     const struct entry_meta *meta = entry->meta;
-    struct index_row row = {
+    uint64_t key = meta->id / INDEX_BLOCK;
+    struct index_row row;
+    struct span value;
+    int rc = kv_get(txn, TABLE_INDEX, key, &value);
+    if (rc != RC_OK && rc != RC_NOT_FOUND) return rc;
+    bool fresh = rc == RC_NOT_FOUND;
+    if (fresh || index_row_open(value, key, &row) != RC_OK) row = (struct index_row){.version = ENTRIES_VERSION};
+    CHECK(row.count < INDEX_BLOCK);
+    struct index_cell *cell = &row.cells[row.count++];
+    *cell = (struct index_cell){
         .created_s = (uint32_t)(meta->created_us / 1000000), .ttl_s = meta->ttl_s, .cost = cost, .flags = meta->flags,
-        .version = ENTRIES_VERSION,
+        .place = (uint8_t)(meta->id % INDEX_BLOCK),
     };
-    memcpy(&row.tenant, meta->tenant, sizeof row.tenant);
-    memcpy(row.tag, entry->tag, sizeof row.tag);
-    row.crc = crc32c(crc32c(0, &meta->id, sizeof meta->id), &row.created_s, sizeof row - sizeof row.crc);
-    return kv_append(txn, TABLE_INDEX, meta->id, span_of((const char *)&row, sizeof row));
+    memcpy(&cell->tenant, meta->tenant, sizeof cell->tenant);
+    memcpy(cell->tag, entry->tag, sizeof cell->tag);
+    if (!fresh) return index_write(txn, key, &row);
+    row.crc = index_row_crc(&row, key);
+    return kv_append(txn, TABLE_INDEX, key, span_of((const char *)&row, index_row_size(&row)));
+}
+
+static int delete_index(struct kv_txn *txn, uint64_t id)
+{
+    uint64_t key = id / INDEX_BLOCK;
+    struct index_row row;
+    struct span value;
+    unsigned left = 0;
+    int rc = kv_get(txn, TABLE_INDEX, key, &value);
+    if (rc != RC_OK) return rc;
+    if (index_row_open(value, key, &row) != RC_OK) return RC_NOT_FOUND; /* nobody finds them any more */
+    for (unsigned i = 0; i < row.count; i++)
+        if (row.cells[i].place != id % INDEX_BLOCK) row.cells[left++] = row.cells[i];
+    if (left == row.count) return RC_NOT_FOUND;
+    row.count = (uint8_t)left;
+    return index_write(txn, key, &row);
 }
 
 static uint32_t put_cost(const struct entries *entries, const struct layout *layout)
 {
-    return (uint32_t)(layout->cost + layout_row_cost(entries->kv.page_size, sizeof(struct index_row)));
+    return (uint32_t)(layout->cost + layout_row_cost(entries->kv.page_size, sizeof(struct index_row)) / INDEX_BLOCK);
 }
 
 uint32_t entries_cost(const struct entries *entries, const struct entry_new *entry)
@@ -262,7 +299,7 @@ int entries_delete(struct kv_txn *txn, uint64_t id)
     for (unsigned part = header.chunks; part > 0 && (rc == RC_OK || rc == RC_NOT_FOUND); part--)
         rc = kv_delete(txn, TABLE_ROWS, row_key(id, part));
     if (rc != RC_OK && rc != RC_NOT_FOUND) return rc;
-    int index = kv_delete(txn, TABLE_INDEX, id);
+    int index = delete_index(txn, id);
     return index == RC_NOT_FOUND ? rc : index;
 }
 

@@ -3,8 +3,8 @@
  *
  * Tables:  rows  (id << 16)          → header, provider, model, query, end of the body
  *                (id << 16 | 1 …)    → the body before it, in chunks (storage/layout.h)
- *          index id                  → 32 bytes: what RAM holds of the entry, so that boot reads 40 bytes an entry, and
- *                                      not its page. Written with the row, in one commit: no snapshot can be behind it.
+ *          index id / 32             → 28 bytes an entry: what RAM holds of it, so that boot does not read its page.
+ *                                      Written with the row, in one commit: no snapshot can be behind it.
  *          box   1                   → format version, key of the tags
  *                2                   → ids that were given away
  *                EVICT | n           → the eviction state, in chunks (storage/writer.h)
@@ -40,7 +40,7 @@ struct entries {
     size_t scratch_size;
 };
 
-/* What stands in RAM and in the index row. */
+/* What stands in RAM and in the index. */
 struct entry_index {
     uint64_t id;
     unsigned char tag[ENTRIES_TAG_SIZE];
@@ -86,7 +86,8 @@ int entries_mark_ids(struct kv_txn *txn, uint64_t mark);
 int entries_read(struct entries *entries, uint64_t id, const struct digest *digest, struct arena *arena,
                  struct entry_texts *texts);
 
-/* Every index row in order of ids, `from` on, until `each` returns false; damaged rows are left out and counted. */
+/* Every entry of the index in order of ids, `from` on, until `each` returns false; damaged rows of the index are left
+ * out and counted. */
 int entries_scan(struct entries *entries, uint64_t from, bool (*each)(void *context, const struct entry_index *index),
                  void *context, unsigned *damaged);
 /* Ids of the tenant (NULL: all) in [from, to), at most `max`; *next is where to go on. Verified in the rows. */

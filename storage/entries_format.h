@@ -39,13 +39,24 @@ struct row_header {
 static_assert(sizeof(struct row_header) == 136, "no hidden bytes");
 static_assert(sizeof(struct row_header) % 8 == 0, "no hidden bytes at the end");
 
-struct index_row {
-    uint32_t crc;              /* of the id and the bytes behind this field */
+/* One row of the index for INDEX_BLOCK ids in a row: boot walks few rows, and a page of 4 KiB holds four full ones. */
+enum { INDEX_BLOCK = 32 };
+
+struct index_cell {
     uint32_t created_s, ttl_s, tenant, cost;
-    uint8_t flags, version;
+    uint8_t flags;
+    uint8_t place;             /* id modulo INDEX_BLOCK; cells are in this order */
     uint8_t tag[ENTRIES_TAG_SIZE];
 };
-static_assert(sizeof(struct index_row) == 32, "no hidden bytes");
+static_assert(sizeof(struct index_cell) == 28, "no hidden bytes");
+
+struct index_row {
+    uint32_t crc;              /* of the key and the bytes behind this field */
+    uint8_t version, count;
+    uint16_t reserved;
+    struct index_cell cells[INDEX_BLOCK]; /* `count` of them are stored */
+};
+static_assert(sizeof(struct index_row) == 8 + INDEX_BLOCK * 28, "no hidden bytes");
 
 struct format_row {
     char name[16];
@@ -64,6 +75,11 @@ int row_open(struct span value, uint64_t id, struct row_header *header);
 void row_meta(const struct row_header *header, struct span value, struct entry_meta *meta);
 struct span row_query(const struct row_header *header, struct span value);
 struct span row_body(const struct row_header *header, struct span value);
-int index_row_open(struct span value, uint64_t id, struct entry_index *index);
+
+size_t index_row_size(const struct index_row *row);
+uint32_t index_row_crc(const struct index_row *row, uint64_t key);
+/* A copy in aligned memory; RC_CORRUPT. */
+int index_row_open(struct span value, uint64_t key, struct index_row *row);
+struct entry_index index_cell_open(const struct index_row *row, unsigned cell, uint64_t key);
 
 #endif

@@ -52,17 +52,32 @@ struct span row_body(const struct row_header *h, struct span value)
     return span_of(value.data + value.size - h->row_body, h->row_body);
 }
 
-int index_row_open(struct span value, uint64_t id, struct entry_index *index)
+size_t index_row_size(const struct index_row *row)
 {
-    struct index_row row;
-    if (value.size != sizeof row) return RC_CORRUPT;
-    memcpy(&row, value.data, sizeof row);
-    if (row.crc != crc32c(crc32c(0, &id, sizeof id), &row.created_s, sizeof row - sizeof row.crc)) return RC_CORRUPT;
-    if (row.version != ENTRIES_VERSION) return RC_CORRUPT;
-    *index = (struct entry_index){.id = id, .flags = row.flags, .created_s = row.created_s, .ttl_s = row.ttl_s,
-                                  .tenant = row.tenant, .cost = row.cost};
-    memcpy(index->tag, row.tag, sizeof index->tag);
-    return RC_OK;
+    return offsetof(struct index_row, cells) + row->count * sizeof row->cells[0];
+}
+
+uint32_t index_row_crc(const struct index_row *row, uint64_t key)
+{
+    return crc32c(crc32c(0, &key, sizeof key), &row->version, index_row_size(row) - sizeof row->crc);
+}
+
+int index_row_open(struct span value, uint64_t key, struct index_row *row)
+{
+    if (value.size < offsetof(struct index_row, cells) || value.size > sizeof *row) return RC_CORRUPT;
+    memcpy(row, value.data, value.size);
+    if (row->count > INDEX_BLOCK || index_row_size(row) != value.size) return RC_CORRUPT;
+    if (row->crc != index_row_crc(row, key)) return RC_CORRUPT;
+    return row->version == ENTRIES_VERSION ? RC_OK : RC_CORRUPT;
+}
+
+struct entry_index index_cell_open(const struct index_row *row, unsigned cell, uint64_t key)
+{
+    const struct index_cell *c = &row->cells[cell];
+    struct entry_index index = {.id = key * INDEX_BLOCK + c->place, .flags = c->flags, .created_s = c->created_s,
+                                .ttl_s = c->ttl_s, .tenant = c->tenant, .cost = c->cost};
+    memcpy(index.tag, c->tag, sizeof index.tag);
+    return index;
 }
 
 /* ---- transactions, unless the environment is being opened anew */
@@ -159,25 +174,47 @@ int entries_read(struct entries *entries, uint64_t id, const struct digest *dige
 
 /* ---- walks */
 
+static int walk(struct kv_txn *txn, uint64_t from, bool (*each)(void *context, const struct entry_index *index),
+                void *context, unsigned *damaged)
+{
+    struct span value;
+    struct index_row row;
+    uint64_t key;
+    int rc = kv_seek(txn, TABLE_INDEX, from / INDEX_BLOCK, &key, &value);
+    for (; rc == RC_OK; rc = kv_next(txn, TABLE_INDEX, &key, &value)) {
+        if (index_row_open(value, key, &row) != RC_OK) {
+            ++*damaged;
+            continue;
+        }
+        for (unsigned i = 0; i < row.count; i++) {
+            struct entry_index index = index_cell_open(&row, i, key);
+            if (index.id >= from && !each(context, &index)) return RC_OK;
+        }
+    }
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 int entries_scan(struct entries *entries, uint64_t from, bool (*each)(void *context, const struct entry_index *index),
                  void *context, unsigned *damaged)
 {
     struct kv_txn txn;
-    struct span value;
-    struct entry_index index;
-    uint64_t id;
     *damaged = 0;
     int rc = read_begin(entries, &txn);
     if (rc != RC_OK) return rc;
-    for (rc = kv_seek(&txn, TABLE_INDEX, from, &id, &value); rc == RC_OK; rc = kv_next(&txn, TABLE_INDEX, &id, &value)) {
-        if (index_row_open(value, id, &index) != RC_OK) ++*damaged;
-        else if (!each(context, &index)) break;
-    }
+    rc = walk(&txn, from, each, context, damaged);
     read_end(entries, &txn);
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    return rc;
 }
 
-/* Whether the row, not only its index row, names the tenant. A row that cannot be read belongs to whom its index says. */
+struct of_tenant {
+    struct kv_txn *txn;
+    const uint8_t *tenant;
+    uint32_t prefix;
+    uint64_t to, next, *ids;
+    unsigned max, count;
+};
+
+/* Whether the row, not only the index, names the tenant. A row that cannot be read belongs to whom its index says. */
 static bool row_is_of(struct kv_txn *txn, uint64_t id, const uint8_t *tenant)
 {
     struct span value;
@@ -187,31 +224,33 @@ static bool row_is_of(struct kv_txn *txn, uint64_t id, const uint8_t *tenant)
     return memcmp(header.tenant, tenant, sizeof header.tenant) == 0;
 }
 
+static bool of_tenant_each(void *context, const struct entry_index *index)
+{
+    struct of_tenant *of = context;
+    if (index->id >= of->to) return false;
+    if (of->tenant && (index->tenant != of->prefix || !row_is_of(of->txn, index->id, of->tenant))) return true;
+    if (of->count == of->max) {
+        of->next = index->id;
+        return false;
+    }
+    of->ids[of->count++] = index->id;
+    return true;
+}
+
 int entries_of_tenant(struct entries *entries, const uint8_t *tenant, uint64_t from, uint64_t to, uint64_t *ids,
                       unsigned max, unsigned *count, uint64_t *next)
 {
     struct kv_txn txn;
-    struct span value;
-    struct entry_index index;
-    uint64_t id;
-    uint32_t prefix = 0;
-    if (tenant) memcpy(&prefix, tenant, sizeof prefix);
-    *count = 0;
-    *next = to;
+    struct of_tenant of = {.txn = &txn, .tenant = tenant, .to = to, .next = to, .ids = ids, .max = max};
+    unsigned damaged = 0;
+    if (tenant) memcpy(&of.prefix, tenant, sizeof of.prefix);
     int rc = read_begin(entries, &txn);
     if (rc != RC_OK) return rc;
-    for (rc = kv_seek(&txn, TABLE_INDEX, from, &id, &value); rc == RC_OK; rc = kv_next(&txn, TABLE_INDEX, &id, &value)) {
-        if (id >= to) break;
-        bool candidate = !tenant || index_row_open(value, id, &index) != RC_OK || index.tenant == prefix;
-        if (!candidate || (tenant && !row_is_of(&txn, id, tenant))) continue;
-        if (*count == max) {
-            *next = id;
-            break;
-        }
-        ids[(*count)++] = id;
-    }
+    rc = walk(&txn, from, of_tenant_each, &of, &damaged);
     read_end(entries, &txn);
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    *count = of.count;
+    *next = of.next;
+    return rc;
 }
 
 struct oldest {
@@ -235,35 +274,71 @@ int entries_oldest(struct entries *entries, uint64_t *ids, unsigned max, unsigne
     return rc;
 }
 
-/* The newest index row below `before`. */
-static int list_start(struct kv_txn *txn, uint64_t before, uint64_t *id)
+struct listing {
+    struct kv_txn *txn;
+    struct arena *arena;
+    struct entry_meta *metas;
+    struct span *queries;
+    uint64_t before;
+    size_t query_max;
+    unsigned count, listed;
+};
+
+static int list_one(struct listing *list, uint64_t id)
 {
     struct span value;
-    int rc = kv_seek(txn, TABLE_INDEX, before, id, &value);
-    return rc == RC_OK ? kv_previous(txn, TABLE_INDEX, id, &value) : kv_last(txn, TABLE_INDEX, id, &value);
+    struct row_header header;
+    if (kv_get(list->txn, TABLE_ROWS, row_key(id, 0), &value) != RC_OK || row_open(value, id, &header) != RC_OK)
+        return RC_OK; /* reading it will say so */
+    struct span query = row_query(&header, value);
+    if (query.size > list->query_max) query.size = list->query_max;
+    list->queries[list->listed] = arena_copy(list->arena, query);
+    if (!list->queries[list->listed].data) return RC_FULL;
+    row_meta(&header, value, &list->metas[list->listed++]);
+    return RC_OK;
+}
+
+static int list_block(struct listing *list, struct span value, uint64_t key)
+{
+    struct index_row row;
+    int rc = RC_OK;
+    if (index_row_open(value, key, &row) != RC_OK) return RC_OK;
+    for (unsigned i = row.count; i > 0 && rc == RC_OK && list->listed < list->count; i--) {
+        uint64_t id = key * INDEX_BLOCK + row.cells[i - 1].place;
+        if (id < list->before) rc = list_one(list, id);
+    }
+    return rc;
+}
+
+/* The newest block that may hold ids below `before`. */
+static int list_start(struct kv_txn *txn, uint64_t before, uint64_t *key, struct span *value)
+{
+    if (before == 0) return RC_NOT_FOUND;
+    int rc = kv_seek(txn, TABLE_INDEX, (before - 1) / INDEX_BLOCK, key, value);
+    if (rc == RC_NOT_FOUND) return kv_last(txn, TABLE_INDEX, key, value);
+    if (rc == RC_OK && *key > (before - 1) / INDEX_BLOCK) return kv_previous(txn, TABLE_INDEX, key, value);
+    return rc;
 }
 
 int entries_list(struct entries *entries, uint64_t before, unsigned count, size_t query_max, struct arena *arena,
                  struct entry_meta *metas, struct span *queries, unsigned *listed)
 {
     struct kv_txn txn;
-    struct span value, row;
-    struct row_header header;
-    uint64_t id;
+    struct span value;
+    struct listing list = {.txn = &txn, .arena = arena, .metas = metas, .queries = queries, .before = before,
+                           .query_max = query_max, .count = count};
+    uint64_t key;
     *listed = 0;
     int rc = read_begin(entries, &txn);
     if (rc != RC_OK) return rc;
-    for (rc = list_start(&txn, before, &id); rc == RC_OK && *listed < count;
-         rc = kv_previous(&txn, TABLE_INDEX, &id, &value)) {
-        if (kv_get(&txn, TABLE_ROWS, row_key(id, 0), &row) != RC_OK || row_open(row, id, &header) != RC_OK) continue;
-        struct span query = row_query(&header, row);
-        if (query.size > query_max) query.size = query_max;
-        queries[*listed] = arena_copy(arena, query);
-        if (!queries[*listed].data) break;
-        row_meta(&header, row, &metas[(*listed)++]);
+    for (rc = list_start(&txn, before, &key, &value); rc == RC_OK && list.listed < count;
+         rc = kv_previous(&txn, TABLE_INDEX, &key, &value)) {
+        rc = list_block(&list, value, key);
+        if (rc != RC_OK) break;
     }
     read_end(entries, &txn);
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    *listed = list.listed;
+    return rc == RC_NOT_FOUND || rc == RC_FULL ? RC_OK : rc;
 }
 
 int entries_state_read(struct entries *entries, void (*part)(void *context, struct span value), void *context)

@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "platform/log.h"
 #include "platform/rc.h"
+#include "platform/start.h"
 
 static const char *const environment_files[] = {"data.mdb", "lock.mdb"};
 
@@ -59,6 +61,27 @@ static int sync_folder(const char *folder)
     return rc;
 }
 
+static int faults_path(const struct home *home, char path[FILE_PATH_MAX])
+{
+    return file_join(path, home->folder, "faults");
+}
+
+void home_watch(const struct home *home, const void *map, size_t size)
+{
+    char path[FILE_PATH_MAX];
+    if (home->read_only || faults_path(home, path) != RC_OK) return;
+    int rc = start_watch_range("entries", map, size, path);
+    if (rc != RC_OK) log_warn("store", "faults in %s would not be recorded: %s", home->entries, rc_name(rc));
+}
+
+bool home_faulted(const struct home *home, uint64_t wall_us)
+{
+    char path[FILE_PATH_MAX];
+    uint64_t window = HOME_FAULT_MINUTES * UINT64_C(60000000);
+    if (faults_path(home, path) != RC_OK) return false;
+    return start_faults_recorded(path, "entries", wall_us > window ? wall_us - window : 0) >= HOME_FAULTS;
+}
+
 int home_move_aside(struct home *home)
 {
     char damaged[FILE_PATH_MAX];
@@ -68,6 +91,7 @@ int home_move_aside(struct home *home)
     rc = home_drop_damaged(home);
     if (rc != RC_OK && rc != RC_NOT_FOUND) return rc;
     if (rename(home->entries, damaged) != 0) return file_from_errno(errno);
+    if (faults_path(home, damaged) == RC_OK) unlink(damaged); /* they were the old one's */
     rc = file_make_folder(home->entries, 0700);
     return rc == RC_OK ? sync_folder(home->folder) : rc;
 }

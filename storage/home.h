@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* storage/home.h — the data folder: its lock, the environment's folder, and what is moved aside.
  *
- * Files:   <data>/lock, <data>/ids, <data>/entries/{data,lock}.mdb, <data>/entries.damaged/ (one copy, deleted first when
+ * Files:   <data>/lock, <data>/ids, <data>/faults (platform/start.h: faults in the map), <data>/entries/{data,lock}.mdb, <data>/entries.damaged/ (one copy, deleted first when
  *          the disk is full).
  * Owner:   the caller owns struct home; paths are copied.
  * Threads: one at a time (boot, then the writer).
@@ -10,7 +10,11 @@
 #ifndef STORAGE_HOME_H
 #define STORAGE_HOME_H
 
+#include <stdint.h>
+
 #include "platform/file.h"
+
+enum { HOME_FAULTS = 2, HOME_FAULT_MINUTES = 10 };
 
 struct home {
     char folder[FILE_PATH_MAX];
@@ -24,6 +28,10 @@ int home_open(struct home *home, const char *data_folder);
 void home_close(struct home *home);
 /* entries/ → entries.damaged/, an older copy removed; then an empty entries/ is made. */
 int home_move_aside(struct home *home);
+/* From now on a fault in this map is written down before the process dies of it. */
+void home_watch(const struct home *home, const void *map, size_t size);
+/* Two faults within ten minutes before `wall_us`: the environment is not to be mapped again. */
+bool home_faulted(const struct home *home, uint64_t wall_us);
 /* RC_NOT_FOUND when there is none. */
 int home_drop_damaged(struct home *home);
 

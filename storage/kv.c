@@ -146,6 +146,13 @@ void kv_close(struct kv *kv)
     kv->env = NULL;
 }
 
+void kv_map(const struct kv *kv, const void **base, size_t *size)
+{
+    int fd;
+    *size = 0;
+    if (kv->env && mdb_env_get_fd(env_of(kv), &fd) == 0) kv_map_of(fd, base, size);
+}
+
 /* ---- transactions */
 
 int kv_read_begin(struct kv *kv, struct kv_txn *txn)

@@ -69,8 +69,9 @@ int kv_inspect(const char *folder, char reason[KV_REASON_MAX]);
 
 int kv_open(struct kv *kv, const struct kv_options *options);
 void kv_close(struct kv *kv);
-/* The map, for a watch on faults in it. */
+/* The map, for a watch on faults in it; size 0 when it cannot be told. Boot, or when opened anew. */
 void kv_map(const struct kv *kv, const void **base, size_t *size);
+void kv_map_of(int file, const void **base, size_t *size);
 
 struct kv_txn {
     struct kv *kv;

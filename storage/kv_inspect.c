@@ -3,6 +3,7 @@
  *
  * Format: LMDB 0.9 data version 1: two meta pages, 16-byte page headers, B+trees of branch and leaf pages, values on runs
  *         of pages (mdb.c: MDB_page, MDB_node, MDB_db, MDB_meta). Sizes of page numbers are the machine's.
+ * Besides: where the map lies, which LMDB does not tell: read from /proc/self/maps.
  * Why:    a page behind the end of the file is a SIGBUS when it is touched, so a cut file must be known beforehand.
  */
 #include "storage/kv.h"
@@ -198,4 +199,59 @@ int kv_inspect(const char *folder, char reason[KV_REASON_MAX])
     rc = inspect_file(&in);
     close(in.fd);
     return rc;
+}
+
+/* ---- the map */
+
+/* "from-to rwxp offset device inode path": takes numbers in base 16, or 10 for the inode, apart. */
+static const char *number_at(const char *text, unsigned base, uint64_t *value)
+{
+    *value = 0;
+    for (;; text++) {
+        unsigned digit = *text >= '0' && *text <= '9'   ? (unsigned)(*text - '0')
+                         : *text >= 'a' && *text <= 'f' ? (unsigned)(*text - 'a') + 10
+                                                        : 99;
+        if (digit >= base) return text;
+        *value = *value * base + digit;
+    }
+}
+
+static bool map_line(const char *line, uint64_t inode, uint64_t *from, uint64_t *to)
+{
+    uint64_t offset, found;
+    line = number_at(line, 16, from);
+    if (*line != '-') return false;
+    line = number_at(line + 1, 16, to);
+    if (strlen(line) < 7) return false;
+    line = number_at(line + 6, 16, &offset);
+    for (; *line == ' '; line++) {}
+    while (*line && *line != ' ') line++; /* device */
+    for (; *line == ' '; line++) {}
+    (void)number_at(line, 10, &found);
+    return offset == 0 && found == inode;
+}
+
+void kv_map_of(int file, const void **base, size_t *size)
+{
+    struct stat st;
+    char *buffer = (char *)page; /* boot only, as above */
+    size_t held = 0;
+    ssize_t got;
+    int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+    *size = 0;
+    if (fd < 0 || fstat(file, &st) != 0) return;
+    while (*size == 0 && (got = read(fd, buffer + held, sizeof page - 1 - held)) > 0) {
+        char *line = buffer, *end;
+        uint64_t from, to;
+        buffer[held += (size_t)got] = '\0';
+        for (; *size == 0 && (end = strchr(line, '\n')); line = end + 1) {
+            *end = '\0';
+            if (!map_line(line, st.st_ino, &from, &to)) continue;
+            *base = (const void *)(uintptr_t)from;
+            *size = (size_t)(to - from);
+        }
+        held = strlen(line);
+        memmove(buffer, line, held);
+    }
+    close(fd);
 }

@@ -237,7 +237,6 @@ static void wake_purges(struct writer *writer)
 
 void writer_drain(struct writer *writer)
 {
-    atomic_store(&writer->posted, false);
     unsigned tail = atomic_load(&writer->event_tail);
     while (tail != atomic_load(&writer->event_head)) {
         struct writer_event event = writer->events[tail % WRITER_EVENTS];
@@ -253,7 +252,9 @@ void writer_drain(struct writer *writer)
 
 static void drain_call(struct loop_call *call)
 {
-    writer_drain((struct writer *)(void *)((char *)call - offsetof(struct writer, call)));
+    struct writer *writer = (struct writer *)(void *)((char *)call - offsetof(struct writer, call));
+    atomic_store(&writer->posted, false); /* only here: until it runs, the call is in the loop's list */
+    writer_drain(writer);
 }
 
 /* ---- waiting */

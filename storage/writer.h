@@ -109,6 +109,8 @@ struct writer {
     unsigned cost_count;
 };
 
+/* Watches the entries' map for faults (storage/home.h). */
+void writer_watch(const struct entries *entries, const struct home *home);
 int writer_reserve(struct writer *writer, size_t body_max);
 /* The entries are open (or closed, when nothing can be stored now: it will be tried again). */
 int writer_start(struct writer *writer, struct entries *entries, struct home *home, const struct writer_limits *limits,

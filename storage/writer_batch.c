@@ -208,6 +208,14 @@ static int make_room(struct writer *writer)
     return rc;
 }
 
+void writer_watch(const struct entries *entries, const struct home *home)
+{
+    const void *map;
+    size_t size;
+    kv_map(&entries->kv, &map, &size);
+    if (size > 0) home_watch(home, map, size);
+}
+
 static int reopen(struct writer *writer)
 {
     struct entries *entries = writer->entries;
@@ -218,6 +226,7 @@ static int reopen(struct writer *writer)
     entries_close(entries);
     int rc = entries_open(entries, writer->home->entries, writer->limits.map_bytes, false, &key);
     writer->mark_due = true;
+    if (rc == RC_OK) writer_watch(entries, writer->home);
     if (rc == RC_OK) log_info("store", "opened %s anew after a write error", writer->home->entries);
     return rc;
 }

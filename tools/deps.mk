@@ -32,6 +32,7 @@ endif
 $(DEPS)/$(KEY).stamp: $(SRC)/$(SRCKEY).stamp
 	@echo "deps: building the libraries for $(VARIANT) (about a minute; once)"
 	@rm -rf $(WORK) && mkdir -p $(ROOT)/include $(ROOT)/lib
+	@$(MBEDTLS_REPAIR)
 	@for step in $(if $(SAN),,musl) libs; do \
 	  $(MAKE) --no-print-directory -f tools/deps.mk VARIANT=$(VARIANT) CROSS=$(CROSS) $$step || exit 1; done
 	@mkdir -p build/deps && rm -rf $(DEPS).new && cp -a $(ROOT) $(DEPS).new
@@ -43,6 +44,12 @@ $(SRC)/$(SRCKEY).stamp:
 	@tools/deps unpack $(SRC)
 	@cd $(SRC)/sqlite3 && { [ -f sqlite3.c ] || $(SQLITE_AMALGAMATE); }
 	@touch $@
+
+# mbedTLS 3.6.6 refuses a TLS 1.2 server's RSA-PSS signature although it offers to take one (its pull request 10674, in later
+# releases, mends it): TLS 1.2 servers with an RSA key that prefer their own order could not be reached. A repaired or later
+# source has no such line.
+MBEDTLS_REPAIR = sed -i 's/if (!mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/if (*pk_alg != MBEDTLS_PK_RSASSA_PSS \&\& \
+!mbedtls_ssl_sig_alg_is_supported(ssl, sig_alg)) {/' $(SRC)/mbedtls/library/ssl_tls12_client.c
 
 # SQLite's source tree, unlike its release archive, has no amalgamation yet: made with the host's compiler and tclsh after
 # the tree was checked against SQLite's own manifest.

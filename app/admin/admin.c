@@ -30,8 +30,7 @@ static void make_token(const char *path)
 int admin_open(const char *data_folder, struct span configured)
 {
     char folder[FILE_PATH_MAX], path[FILE_PATH_MAX];
-    if (configured.size > sizeof token)
-        return RC_TOO_LARGE;
+    if (configured.size > sizeof token) return RC_TOO_LARGE;
     token_size = configured.size;
     if (configured.size) {
         memcpy(token, configured.data, configured.size);
@@ -40,8 +39,7 @@ int admin_open(const char *data_folder, struct span configured)
     if (file_join(folder, data_folder, "keys") != RC_OK || file_join(path, folder, "admin-token") != RC_OK)
         return RC_TOO_LARGE;
     int rc = file_read(path, token, sizeof token, &token_size);
-    if (rc == RC_OK && token_size >= TOKEN_SIZE / 2)
-        return RC_OK;
+    if (rc == RC_OK && token_size >= TOKEN_SIZE / 2) return RC_OK;
     make_token(path);
     return RC_OK;
 }
@@ -50,8 +48,8 @@ static void reply(struct exchange *x, unsigned status, const char *type, struct 
 {
     char head[512];
     struct text out = text_on(head, sizeof head);
-    text_format(&out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n", status,
-                http_reason(status), type, body.size, exchange_keep_alive(x) ? "" : "Connection: close\r\n");
+    text_format(&out, "HTTP/1.1 %u %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nCache-Control: no-store\r\n%s\r\n",
+                status, http_reason(status), type, body.size, exchange_keep_alive(x) ? "" : "Connection: close\r\n");
     if (exchange_send(x, out.data, out.size) == RC_OK && !span_equal(x->head.method, SPAN("HEAD")))
         (void)exchange_send(x, body.data, body.size);
 }
@@ -59,10 +57,8 @@ static void reply(struct exchange *x, unsigned status, const char *type, struct 
 static bool may_read(const struct exchange *x)
 {
     struct span sent = http_field(&x->head, "authorization");
-    if (gateway.current->config->admin_read_loopback && exchange_is_loopback(x))
-        return true;
-    if (!span_starts_with(sent, SPAN("Bearer ")) || token_size == 0)
-        return false;
+    if (gateway.current->config->admin_read_loopback && exchange_is_loopback(x)) return true;
+    if (!span_starts_with(sent, SPAN("Bearer ")) || token_size == 0) return false;
     sent = span_of(sent.data + 7, sent.size - 7);
     return sent.size == token_size && crypto_equal(sent.data, token, token_size);
 }
@@ -82,8 +78,7 @@ static void serve_metrics(struct exchange *x)
 static bool is_foreign(const struct exchange *x)
 {
     struct span host = http_field(&x->head, "host"), origin = http_field(&x->head, "origin");
-    if (host.data && !access_host_known(host, &gateway.current->config->access.hosts))
-        return true;
+    if (host.data && !access_host_known(host, &gateway.current->config->access.hosts)) return true;
     return origin.data && !access_origin_same(origin, host);
 }
 
@@ -91,8 +86,7 @@ void admin_serve(struct exchange *x)
 {
     struct span path = x->head.path;
     bool get = span_equal(x->head.method, SPAN("GET")) || span_equal(x->head.method, SPAN("HEAD"));
-    if (x->head.body != HTTP_BODY_NONE)
-        x->close_after = true;
+    if (x->head.body != HTTP_BODY_NONE) x->close_after = true;
     if (is_foreign(x))
         reply(x, 403, "text/plain", SPAN("this Host or Origin may not use the admin port: see access.hosts\n"));
     else if (!get)
@@ -100,9 +94,11 @@ void admin_serve(struct exchange *x)
     else if (span_equal(path, SPAN("/healthz")))
         reply(x, 200, "text/plain", SPAN("ok\n"));
     else if (span_equal(path, SPAN("/readyz")))
-        boot_is_ready() ? reply(x, 200, "text/plain", SPAN("ready\n")) : reply(x, 503, "text/plain", SPAN("not ready\n"));
+        boot_is_ready() ? reply(x, 200, "text/plain", SPAN("ready\n"))
+                        : reply(x, 503, "text/plain", SPAN("not ready\n"));
     else if (!may_read(x))
-        reply(x, 401, "text/plain", SPAN("send the admin token as Authorization: Bearer (it lies in <data>/keys/admin-token)\n"));
+        reply(x, 401, "text/plain",
+              SPAN("send the admin token as Authorization: Bearer (it lies in <data>/keys/admin-token)\n"));
     else if (span_equal(path, SPAN("/metrics")))
         serve_metrics(x);
     else
@@ -112,6 +108,7 @@ void admin_serve(struct exchange *x)
 void admin_refuse(const struct http_head *head, unsigned status, const char *reason, struct text *out)
 {
     (void)head;
-    text_format(out, "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s\n", status,
-                http_reason(status), strlen(reason) + 1, reason);
+    text_format(out,
+                "HTTP/1.1 %u %s\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s\n",
+                status, http_reason(status), strlen(reason) + 1, reason);
 }

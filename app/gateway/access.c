@@ -11,8 +11,7 @@
 
 void access_learn_names(void)
 {
-    if (gethostname(gateway.own_name, sizeof gateway.own_name) != 0)
-        gateway.own_name[0] = 0;
+    if (gethostname(gateway.own_name, sizeof gateway.own_name) != 0) gateway.own_name[0] = 0;
     gateway.own_name[sizeof gateway.own_name - 1] = 0;
 }
 
@@ -31,8 +30,7 @@ static bool is_address(struct span name)
 {
     char text[64];
     unsigned char address[16];
-    if (name.size == 0 || name.size >= sizeof text)
-        return false;
+    if (name.size == 0 || name.size >= sizeof text) return false;
     memcpy(text, name.data, name.size);
     text[name.size] = 0;
     return inet_pton(AF_INET, text, address) == 1 || inet_pton(AF_INET6, text, address) == 1;
@@ -41,8 +39,7 @@ static bool is_address(struct span name)
 static bool listed(const struct config_names *names, struct span name)
 {
     for (unsigned i = 0; i < names->count; i++)
-        if (span_equal_nocase(names->at[i], name))
-            return true;
+        if (span_equal_nocase(names->at[i], name)) return true;
     return false;
 }
 
@@ -74,14 +71,12 @@ int access_check(struct request *r, const char **why)
         *why = "this Host is not one of the box's names: use localhost, its address, or add the name to access.hosts";
         return RC_DENIED;
     }
-    if (!origin.data)
-        return RC_OK;
+    if (!origin.data) return RC_OK;
     if (listed(&r->config->access.cors, origin) || listed(&r->config->access.cors, SPAN("*"))) {
         r->origin = origin;
         return RC_OK;
     }
-    if (access_origin_same(origin, host))
-        return RC_OK;
+    if (access_origin_same(origin, host)) return RC_OK;
     *why = "pages of this Origin may not use the box: add it to access.cors if that is meant";
     return RC_DENIED;
 }
@@ -99,8 +94,7 @@ void access_answer_preflight(struct request *r)
     struct span asked = http_field(&r->x->head, "access-control-request-headers");
     struct reply reply;
     text_put_text(&extra, "Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS\r\n");
-    if (asked.size && asked.size < 700)
-        text_format(&extra, "Access-Control-Allow-Headers: %.*s\r\n", SPAN_ARG(asked));
+    if (asked.size && asked.size < 700) text_format(&extra, "Access-Control-Allow-Headers: %.*s\r\n", SPAN_ARG(asked));
     text_put_text(&extra, "Access-Control-Max-Age: 600\r\n");
     reply_defaults(&reply, 204);
     reply.content_type = NULL;
@@ -121,8 +115,7 @@ struct span access_credential(const struct http_head *head)
     struct span value = http_field(head, "authorization");
     if (value.size > 7 && span_equal_nocase(span_of(value.data, 7), SPAN("Bearer ")))
         value = span_trim(span_of(value.data + 7, value.size - 7));
-    if (value.size == 0)
-        value = span_trim(http_field(head, "x-api-key"));
+    if (value.size == 0) value = span_trim(http_field(head, "x-api-key"));
     return is_place_holder(value) ? (struct span){0} : value;
 }
 
@@ -139,8 +132,7 @@ static bool came_through_a_proxy(const struct http_head *head)
 
 bool access_anonymous(const struct request *r)
 {
-    if (r->config->access.anonymous == ANONYMOUS_ANY)
-        return true;
+    if (r->config->access.anonymous == ANONYMOUS_ANY) return true;
     return r->config->access.anonymous == ANONYMOUS_LOOPBACK && exchange_is_loopback(r->x) &&
            !came_through_a_proxy(&r->x->head);
 }

@@ -20,14 +20,14 @@
 enum { NUMBER_WIDTH = 10, DATE_WIDTH = 29, STATUS_WIDTH = 28, TIMING_WIDTH = 26 };
 
 /* Places in a template, counted from the start of the head; kept in hot_reply.note as 16-bit halves. */
-struct template {
+struct template
+{
     unsigned size, date, ttl, age, overhead, timing, id;
 };
 
 enum view view_wanted(const struct question *q)
 {
-    if (!(q->flags & QUESTION_STREAM))
-        return VIEW_OBJECT;
+    if (!(q->flags & QUESTION_STREAM)) return VIEW_OBJECT;
     bool usage = q->dialect == DIALECT_OPENAI && (q->flags & QUESTION_INCLUDE_USAGE);
     return usage ? VIEW_STREAM_USAGE : VIEW_STREAM;
 }
@@ -40,15 +40,14 @@ bool view_is_stream(enum view view)
 int answer_view(enum dialect dialect, enum entry_form form, enum view view, struct span body, struct arena *arena,
                 struct span *out)
 {
-    bool as_stored = form == ENTRY_OBJECT ? view == VIEW_OBJECT
-                                          : view == VIEW_STREAM_USAGE || (view == VIEW_STREAM && dialect != DIALECT_OPENAI);
+    bool as_stored = form == ENTRY_OBJECT
+                         ? view == VIEW_OBJECT
+                         : view == VIEW_STREAM_USAGE || (view == VIEW_STREAM && dialect != DIALECT_OPENAI);
     *out = body;
-    if (as_stored)
-        return RC_OK;
+    if (as_stored) return RC_OK;
     size_t room = replay_bound(body.size);
     char *buffer = arena_take(arena, room, 1);
-    if (!buffer)
-        return RC_FULL;
+    if (!buffer) return RC_FULL;
     struct text text = text_on(buffer, room);
     int rc;
     if (form == ENTRY_OBJECT)
@@ -73,7 +72,8 @@ static unsigned put_blank(struct text *out, const char *name, unsigned width)
     return place;
 }
 
-static struct template template_write(struct text *out, enum dialect dialect, enum view view, uint64_t entry, size_t size)
+static struct template template_write(struct text *out, enum dialect dialect, enum view view, uint64_t entry,
+                                      size_t size)
 {
     struct template t;
     text_put_text(out, "HTTP/1.1 200 OK\r\n");
@@ -105,8 +105,13 @@ static void template_keep(const struct template *t, struct hot_reply *hot)
 static struct template template_of(const struct hot_reply *hot)
 {
     const uint32_t *n = hot->note;
-    return (struct template){.size = n[0] & 0xffff, .date = n[0] >> 16, .ttl = n[1] & 0xffff, .age = n[1] >> 16,
-                             .overhead = n[2] & 0xffff, .timing = n[2] >> 16, .id = n[3]};
+    return (struct template){.size = n[0] & 0xffff,
+                             .date = n[0] >> 16,
+                             .ttl = n[1] & 0xffff,
+                             .age = n[1] >> 16,
+                             .overhead = n[2] & 0xffff,
+                             .timing = n[2] >> 16,
+                             .id = n[3]};
 }
 
 static bool template_make(struct hot_reply *hot, enum dialect dialect, enum view view)
@@ -114,8 +119,7 @@ static bool template_make(struct hot_reply *hot, enum dialect dialect, enum view
     char head[HOT_HEAD_ROOM];
     struct text out = text_on(head, sizeof head);
     struct template t = template_write(&out, dialect, view, hot->meta->id, hot->body_size);
-    if (out.truncated || t.size > hot->head_room)
-        return false;
+    if (out.truncated || t.size > hot->head_room) return false;
     memcpy(hot->body - t.size, head, t.size);
     template_keep(&t, hot);
     return true;
@@ -170,7 +174,7 @@ static void patch_date(unsigned char *field, uint64_t wall_us)
 
 struct hit {
     struct hot_reply *hot;
-    uint64_t now_us;    /* wall */
+    uint64_t now_us;      /* wall */
     int64_t age_s, ttl_s; /* ttl: what is left */
     uint64_t overhead_us;
 };
@@ -212,8 +216,7 @@ static void hit_send(struct request *r, struct hit *hit)
     hit->overhead_us = clock_monotonic_us() - r->x->started_us;
     hit_patch(hit, r->id);
     int rc = exchange_send_try(r->x, hot->body - head_size, total, &sent);
-    if ((rc == RC_OK || rc == RC_AGAIN) && sent < total)
-        send_rest(r->x, hot, sent);
+    if ((rc == RC_OK || rc == RC_AGAIN) && sent < total) send_rest(r->x, hot, sent);
     cache_touch(hot->meta->id);
     journal_hit(r->id, span_text(hot->meta->model), hot->meta->id, hit->overhead_us);
 }
@@ -233,14 +236,11 @@ static int64_t age_of(uint64_t created_us, uint64_t now_us)
 int answer_shortcut(struct request *r)
 {
     const struct shortcut *s = shortcut_find(r->shortcut);
-    if (!s || !plain_request(r) || tenant_is_rejected(s->tenant))
-        return RC_NOT_FOUND;
+    if (!s || !plain_request(r) || tenant_is_rejected(s->tenant)) return RC_NOT_FOUND;
     struct hit hit = {.now_us = clock_wall_us()};
-    if (hit.now_us / CLOCK_SECOND >= s->expires_s)
-        return RC_NOT_FOUND;
+    if (hit.now_us / CLOCK_SECOND >= s->expires_s) return RC_NOT_FOUND;
     hit.hot = hot_find(s->entry, s->variant);
-    if (!hit.hot || hit.hot->note[0] == 0)
-        return RC_NOT_FOUND;
+    if (!hit.hot || hit.hot->note[0] == 0) return RC_NOT_FOUND;
     hit.age_s = age_of(hit.hot->meta->created_us, hit.now_us);
     hit.ttl_s = (int64_t)s->expires_s - (int64_t)(hit.now_us / CLOCK_SECOND);
     request_id_make(r->id);
@@ -268,8 +268,7 @@ static void send_composed(struct request *r, uint64_t entry, struct span body, e
     reply.hit = ttl_s < 0 ? HIT_STALE : HIT_EXACT;
     reply.entry = entry;
     reply.age_s = age_s;
-    if (view_is_stream(view))
-        reply.content_type = "text/event-stream; charset=utf-8";
+    if (view_is_stream(view)) reply.content_type = "text/event-stream; charset=utf-8";
     cache_touch(entry);
     reply_body(r, &reply, body);
 }
@@ -277,8 +276,7 @@ static void send_composed(struct request *r, uint64_t entry, struct span body, e
 static bool earlier_link_is_fine(const struct request *r, const struct entry_meta *meta)
 {
     for (unsigned i = 0; i < meta->chain_link && i < r->route->provider_count; i++)
-        if (r->generation->health[r->route->providers[i]].failing_since_us == 0)
-            return true;
+        if (r->generation->health[r->route->providers[i]].failing_since_us == 0) return true;
     return false;
 }
 
@@ -287,20 +285,19 @@ static void remember_shortcut(const struct request *r, uint64_t entry, enum view
 {
     bool simple = !r->directives.present && r->shortcut.low | r->shortcut.high;
     if (simple && ttl_s > age_s)
-        shortcut_put(r->shortcut, entry, view, now_us / CLOCK_SECOND + (uint64_t)(ttl_s - age_s), r->dialect, &r->tenant);
+        shortcut_put(r->shortcut, entry, view, now_us / CLOCK_SECOND + (uint64_t)(ttl_s - age_s), r->dialect,
+                     &r->tenant);
 }
 
 static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, int64_t age_s, int64_t ttl_s,
                      uint64_t now_us)
 {
-    if (hot->note[0] == 0 && !template_make(hot, r->dialect, view))
-        return RC_NOT_FOUND;
+    if (hot->note[0] == 0 && !template_make(hot, r->dialect, view)) return RC_NOT_FOUND;
     if (hot->meta->chain_link == 0) /* a later link's answer is looked at again each time */
         remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
     if (!plain_request(r) || age_s > ttl_s) {
         struct span body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
-        if (!body.data)
-            return RC_NOT_FOUND;
+        if (!body.data) return RC_NOT_FOUND;
         send_composed(r, hot->meta->id, body, view, age_s, ttl_s - age_s);
         return RC_OK;
     }
@@ -314,16 +311,15 @@ static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t 
     struct cache_answer answer;
     struct span body;
     int rc = cache_read(r->found.id, &r->question.digest, r->x->arena, &answer);
-    if (rc != RC_OK)
-        return RC_NOT_FOUND;
+    if (rc != RC_OK) return RC_NOT_FOUND;
     if (earlier_link_is_fine(r, &answer.meta)) {
         r->have_stale = true;
         return RC_NOT_FOUND;
     }
     rc = answer_view(r->dialect, (enum entry_form)answer.meta.form, view, answer.body, r->x->arena, &body);
     if (rc != RC_OK) {
-        log_warn("gateway", "entry %llu cannot be replayed in the form asked for: %s",
-                 (unsigned long long)r->found.id, rc_name(rc));
+        log_warn("gateway", "entry %llu cannot be replayed in the form asked for: %s", (unsigned long long)r->found.id,
+                 rc_name(rc));
         return RC_NOT_FOUND;
     }
     struct hot_reply *hot;
@@ -337,16 +333,14 @@ static int find(struct request *r)
 {
     bool evicted = false;
     int rc = cache_find(&r->question.digest, &r->found, &evicted);
-    if (rc != RC_OK && evicted)
-        r->miss = MISS_EVICTED;
+    if (rc != RC_OK && evicted) r->miss = MISS_EVICTED;
     return rc;
 }
 
 int answer_exact(struct request *r)
 {
     uint64_t now_us = clock_wall_us();
-    if (find(r) != RC_OK)
-        return RC_NOT_FOUND;
+    if (find(r) != RC_OK) return RC_NOT_FOUND;
     int64_t age_s = age_of(r->found.created_us, now_us), ttl_s = ttl_in_force(r, r->found.ttl_s);
     bool sampled = r->route->sampled_fresh && (r->question.flags & QUESTION_SAMPLED);
     if (r->directives.no_cache || sampled || !directives_allow(&r->directives, age_s, ttl_s)) {
@@ -356,8 +350,7 @@ int answer_exact(struct request *r)
     }
     enum view view = view_wanted(&r->question);
     struct hot_reply *hot = hot_find(r->found.id, view);
-    if (hot && hot->meta->chain_link == 0 && serve_hot(r, hot, view, age_s, ttl_s, now_us) == RC_OK)
-        return RC_OK;
+    if (hot && hot->meta->chain_link == 0 && serve_hot(r, hot, view, age_s, ttl_s, now_us) == RC_OK) return RC_OK;
     return serve_cold(r, view, age_s, ttl_s, now_us);
 }
 
@@ -376,18 +369,15 @@ static int find_in(const struct request *r, unsigned pack, bool any, struct span
     const struct config_pack *config = &r->config->packs[pack];
     bool starter = span_equal(config->file, SPAN("builtin"));
     unsigned number;
-    if (starter && !any && !span_equal(r->question.model, SPAN("larder")))
-        return RC_NOT_FOUND;
-    if (!r->generation->packs[pack])
-        return RC_NOT_FOUND;
+    if (starter && !any && !span_equal(r->question.model, SPAN("larder"))) return RC_NOT_FOUND;
+    if (!r->generation->packs[pack]) return RC_NOT_FOUND;
     return pack_find(r->generation->packs[pack], r->question.query, answer, &number);
 }
 
 static int find_in_route(const struct request *r, bool any, struct span *answer)
 {
     int rc = RC_NOT_FOUND;
-    if (!r->route || !pack_may_answer(r))
-        return rc;
+    if (!r->route || !pack_may_answer(r)) return rc;
     for (unsigned i = 0; rc == RC_NOT_FOUND && i < r->route->pack_count; i++)
         rc = find_in(r, r->route->packs[i], any, answer);
     return rc;
@@ -396,16 +386,13 @@ static int find_in_route(const struct request *r, bool any, struct span *answer)
 int answer_pack_body(const struct request *r, bool any, struct arena *arena, struct span *body)
 {
     struct span answer;
-    if (find_in_route(r, any, &answer) != RC_OK)
-        return RC_NOT_FOUND;
+    if (find_in_route(r, any, &answer) != RC_OK) return RC_NOT_FOUND;
     size_t room = answer.size * 2 + 2048;
     char *buffer = arena_take(arena, room, 1);
-    if (!buffer)
-        return RC_NOT_FOUND;
+    if (!buffer) return RC_NOT_FOUND;
     struct text text = text_on(buffer, room);
     reply_object(r->dialect, span_text(r->id), r->question.model, clock_wall_us() / CLOCK_SECOND, answer, &text);
-    if (text.truncated)
-        return RC_NOT_FOUND;
+    if (text.truncated) return RC_NOT_FOUND;
     return answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), text_span(&text), arena, body) == RC_OK
                ? RC_OK
                : RC_NOT_FOUND;
@@ -415,13 +402,11 @@ int answer_pack(struct request *r, bool any)
 {
     struct span body;
     struct reply reply;
-    if (answer_pack_body(r, any, r->x->arena, &body) != RC_OK)
-        return RC_NOT_FOUND;
+    if (answer_pack_body(r, any, r->x->arena, &body) != RC_OK) return RC_NOT_FOUND;
     reply_defaults(&reply, 200);
     reply.hit = HIT_PACK;
     reply.cache_status = "hit; detail=pack";
-    if (r->question.flags & QUESTION_STREAM)
-        reply.content_type = "text/event-stream; charset=utf-8";
+    if (r->question.flags & QUESTION_STREAM) reply.content_type = "text/event-stream; charset=utf-8";
     reply_body(r, &reply, body);
     return RC_OK;
 }

@@ -24,16 +24,16 @@ const char *dialect_name(enum dialect dialect); /* "openai", "anthropic" */
 
 enum question_flags {
     QUESTION_STREAM = 1 << 0,
-    QUESTION_INCLUDE_USAGE = 1 << 1, /* stream_options.include_usage */
-    QUESTION_DUPLICATE = 1 << 2,     /* a duplicate member name somewhere: forward, never look up or store */
-    QUESTION_SYSTEM = 1 << 3,        /* has a system prompt */
-    QUESTION_TOOLS = 1 << 4,         /* tools, tool calls or tool results are present */
-    QUESTION_MEDIA = 1 << 5,         /* images, audio, files, content of an unknown type */
-    QUESTION_MANY = 1 << 6,          /* n > 1 */
-    QUESTION_SCHEMA = 1 << 7,        /* JSON schema (or JSON mode) output */
-    QUESTION_HISTORY = 1 << 8,       /* an assistant turn in the history */
-    QUESTION_SAMPLED = 1 << 9,       /* explicit temperature above 0 without seed */
-    QUESTION_SINGLE = 1 << 10,       /* exactly one user message besides system ones, all of it in `query`, and none of
+    QUESTION_INCLUDE_USAGE = 1 << 1,  /* stream_options.include_usage */
+    QUESTION_DUPLICATE = 1 << 2,      /* a duplicate member name somewhere: forward, never look up or store */
+    QUESTION_SYSTEM = 1 << 3,         /* has a system prompt */
+    QUESTION_TOOLS = 1 << 4,          /* tools, tool calls or tool results are present */
+    QUESTION_MEDIA = 1 << 5,          /* images, audio, files, content of an unknown type */
+    QUESTION_MANY = 1 << 6,           /* n > 1 */
+    QUESTION_SCHEMA = 1 << 7,         /* JSON schema (or JSON mode) output */
+    QUESTION_HISTORY = 1 << 8,        /* an assistant turn in the history */
+    QUESTION_SAMPLED = 1 << 9,        /* explicit temperature above 0 without seed */
+    QUESTION_SINGLE = 1 << 10,        /* exactly one user message besides system ones, all of it in `query`, and none of
                                         tools, media, n > 1, schema: packs may answer */
     QUESTION_USAGE_SPLICED = 1 << 11, /* app's own: include_usage was added upstream */
 };
@@ -41,16 +41,16 @@ enum question_flags {
 struct question {
     enum dialect dialect;
     unsigned flags;
-    const char *bypass;   /* why neither looked up nor stored ("conversation", "web_search_options" …; static), or NULL */
-    struct span model;    /* in the arena */
-    struct span query;    /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
+    const char *bypass; /* why neither looked up nor stored ("conversation", "web_search_options" …; static), or NULL */
+    struct span model; /* in the arena */
+    struct span query; /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
     struct request_parts parts; /* short digests, for the miss reason */
-    struct digest digest; /* identity */
+    struct digest digest;       /* identity */
 };
 
 struct question_context {
     enum dialect dialect;
-    struct span scope;     /* bytes that count besides the body: tenant, endpoint, headers that count, namespace */
+    struct span scope;        /* bytes that count besides the body: tenant, endpoint, headers that count, namespace */
     const struct span *masks; /* patterns for system prompts (mask.h) */
     unsigned mask_count;
 };
@@ -74,10 +74,10 @@ struct usage {
 
 struct verdict {
     bool storable;
-    bool complete;       /* the terminal event or a whole object was seen */
+    bool complete; /* the terminal event or a whole object was seen */
     bool tool_calls;
-    const char *reason;  /* when not storable: "finish_reason length", "stream cut", "error event" …; static */
-    char model[64];      /* that answered; terminated */
+    const char *reason; /* when not storable: "finish_reason length", "stream cut", "error event" …; static */
+    char model[64];     /* that answered; terminated */
     struct usage usage;
 };
 
@@ -89,14 +89,14 @@ void verdict_of(enum dialect dialect, bool stream, struct span body, struct json
  * must be hidden from a client that did not ask for it. Offsets count from the start of the body. */
 struct live_stream {
     enum dialect dialect;
-    size_t scanned;      /* up to here events are complete */
-    bool terminal;       /* [DONE] or message_stop was seen */
-    bool error;          /* an error event was seen */
+    size_t scanned;              /* up to here events are complete */
+    bool terminal;               /* [DONE] or message_stop was seen */
+    bool error;                  /* an error event was seen */
     size_t usage_from, usage_to; /* the usage chunk's event, 0 and 0 until seen */
-    size_t line, looked; /* its own: the line under way, and how far it has been searched for its end */
+    size_t line, looked;         /* its own: the line under way, and how far it has been searched for its end */
 };
 /* Call with every piece, from a zeroed struct with its dialect set. Each byte is looked at once, ordinary deltas are not
- * parsed. */
+ * parsed. What is found does not depend on the pieces. */
 void live_stream_scan(struct live_stream *live, struct span body, struct json_scratch *scratch);
 /* The first `cut` bytes of the buffer, all scanned, were let go: offsets count from the new start. A usage chunk that was
  * among them stays known (usage_to is not 0). */

@@ -6,11 +6,26 @@
  */
 #include "app/gateway/dialect_table.h"
 
-#define COUNTS(literal, part, note, shape) {CANONICAL_NAME(literal), 0, part, note, shape}
-#define IGNORED(literal, note) {CANONICAL_NAME(literal), CANONICAL_IGNORED, PART_PARAMETERS, note, NULL}
-#define MEMBER(literal, shape) {CANONICAL_NAME(literal), 0, 0, 0, shape}
-#define TEXT_MEMBER(literal, shape) {CANONICAL_NAME(literal), CANONICAL_TEXT, 0, 0, shape}
-#define SHAPE(fields) {(fields), TABLE_COUNT(fields), false}
+#define COUNTS(literal, part, note, shape)            \
+    {                                                 \
+        CANONICAL_NAME(literal), 0, part, note, shape \
+    }
+#define IGNORED(literal, note)                                                  \
+    {                                                                           \
+        CANONICAL_NAME(literal), CANONICAL_IGNORED, PART_PARAMETERS, note, NULL \
+    }
+#define MEMBER(literal, shape)                  \
+    {                                           \
+        CANONICAL_NAME(literal), 0, 0, 0, shape \
+    }
+#define TEXT_MEMBER(literal, shape)                          \
+    {                                                        \
+        CANONICAL_NAME(literal), CANONICAL_TEXT, 0, 0, shape \
+    }
+#define SHAPE(fields)                        \
+    {                                        \
+        (fields), TABLE_COUNT(fields), false \
+    }
 
 static const struct canonical_shape block; /* a tool result holds blocks */
 
@@ -59,7 +74,7 @@ static const struct content_type content_types[] = {
 
 /* Tools that the client runs, or that look at nothing but the request. */
 static const struct span own_tools[] = {
-    TABLE_TEXT("custom"),    TABLE_TEXT("bash_*"),   TABLE_TEXT("text_editor_*"),
+    TABLE_TEXT("custom"),     TABLE_TEXT("bash_*"),   TABLE_TEXT("text_editor_*"),
     TABLE_TEXT("computer_*"), TABLE_TEXT("memory_*"), TABLE_TEXT("tool_search_tool_*"),
 };
 

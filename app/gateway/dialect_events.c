@@ -69,8 +69,10 @@ bool event_read(struct span lines, struct json_scratch *rest, struct event *even
         struct span line = span_of(lines.data + at, end - at), value;
         at = event_line_next(lines, end);
         if (line_value(line, SPAN("data"), &value)) {
-            if (has_data) join_data(&event->data, value, lines.size, rest, &joined);
-            else event->data = value;
+            if (has_data)
+                join_data(&event->data, value, lines.size, rest, &joined);
+            else
+                event->data = value;
             has_data = true;
         } else if (line_value(line, SPAN("event"), &value)) {
             event->name = value;

@@ -20,9 +20,9 @@ struct event {
 
 struct event_walk {
     struct span body;
-    size_t at;                       /* the next event begins here; at the end: what is not a complete event */
+    size_t at; /* the next event begins here; at the end: what is not a complete event */
     const struct json_scratch *scratch;
-    struct json_scratch rest;        /* what the event leaves of the scratch: parse its data in there */
+    struct json_scratch rest; /* what the event leaves of the scratch: parse its data in there */
 };
 
 struct event_walk event_walk(struct span body, const struct json_scratch *scratch);

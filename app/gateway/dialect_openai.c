@@ -8,11 +8,26 @@
  */
 #include "app/gateway/dialect_table.h"
 
-#define COUNTS(literal, part, note, shape) {CANONICAL_NAME(literal), 0, part, note, shape}
-#define IGNORED(literal, note) {CANONICAL_NAME(literal), CANONICAL_IGNORED, PART_PARAMETERS, note, NULL}
-#define MEMBER(literal, shape) {CANONICAL_NAME(literal), 0, 0, 0, shape}
-#define TEXT_MEMBER(literal, shape) {CANONICAL_NAME(literal), CANONICAL_TEXT, 0, 0, shape}
-#define SHAPE(fields) {(fields), TABLE_COUNT(fields), false}
+#define COUNTS(literal, part, note, shape)            \
+    {                                                 \
+        CANONICAL_NAME(literal), 0, part, note, shape \
+    }
+#define IGNORED(literal, note)                                                  \
+    {                                                                           \
+        CANONICAL_NAME(literal), CANONICAL_IGNORED, PART_PARAMETERS, note, NULL \
+    }
+#define MEMBER(literal, shape)                  \
+    {                                           \
+        CANONICAL_NAME(literal), 0, 0, 0, shape \
+    }
+#define TEXT_MEMBER(literal, shape)                          \
+    {                                                        \
+        CANONICAL_NAME(literal), CANONICAL_TEXT, 0, 0, shape \
+    }
+#define SHAPE(fields)                        \
+    {                                        \
+        (fields), TABLE_COUNT(fields), false \
+    }
 
 static const struct canonical_field no_fields[1];
 static const struct canonical_shape flat = {no_fields, 0, false}; /* members are scalars: sorted, nothing else known */
@@ -21,9 +36,8 @@ static const struct canonical_field call_fields[] = {MEMBER("function", &flat), 
 static const struct canonical_shape call = SHAPE(call_fields);
 
 static const struct canonical_field part_fields[] = {
-    TEXT_MEMBER("text", NULL),     MEMBER("image_url", &flat),
-    MEMBER("input_audio", &flat),  MEMBER("file", &flat),
-    IGNORED("cache_control", 0),   IGNORED("prompt_cache_breakpoint", 0),
+    TEXT_MEMBER("text", NULL), MEMBER("image_url", &flat),  MEMBER("input_audio", &flat),
+    MEMBER("file", &flat),     IGNORED("cache_control", 0), IGNORED("prompt_cache_breakpoint", 0),
 };
 static const struct canonical_shape part = SHAPE(part_fields);
 

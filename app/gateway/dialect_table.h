@@ -20,14 +20,14 @@ enum field_note {
     NOTE_TOOLS,
     NOTE_STREAM,
     NOTE_STREAM_OPTIONS,
-    NOTE_MANY,          /* n */
+    NOTE_MANY, /* n */
     NOTE_TEMPERATURE,
     NOTE_SEED,
     NOTE_FORMAT,        /* {"type": …}: a schema or JSON mode */
     NOTE_OUTPUT_CONFIG, /* {"format": {"type": …}} */
     NOTE_MODALITIES,
-    NOTE_PROMPT,        /* a stored prompt: mutable unless its version is given */
-    NOTE_IF_SET,        /* present, not null, not []: bypasses the cache under its own name */
+    NOTE_PROMPT, /* a stored prompt: mutable unless its version is given */
+    NOTE_IF_SET, /* present, not null, not []: bypasses the cache under its own name */
     NOTE_IF_TRUE,
     NOTES,
 };
@@ -43,7 +43,8 @@ struct dialect_table {
     struct canonical_shape envelope;
     const struct content_type *content_types; /* any other type is QUESTION_MEDIA */
     unsigned content_type_count;
-    const struct span *own_tools; /* tool types that the client runs; a trailing '*' matches any end. Others are hosted */
+    const struct span
+        *own_tools; /* tool types that the client runs; a trailing '*' matches any end. Others are hosted */
     unsigned own_tool_count;
     const struct span *live_models; /* globs of models that search the web by themselves */
     unsigned live_model_count;
@@ -53,6 +54,9 @@ extern const struct dialect_table dialect_openai, dialect_anthropic;
 const struct dialect_table *dialect_table(enum dialect dialect);
 
 #define TABLE_COUNT(array) (sizeof(array) / sizeof *(array))
-#define TABLE_TEXT(literal) {(literal), sizeof(literal) - 1}
+#define TABLE_TEXT(literal)            \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
 
 #endif

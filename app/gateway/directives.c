@@ -7,8 +7,7 @@ enum { SECONDS_MAX = INT32_MAX };
 static int64_t seconds_of(struct span value)
 {
     uint64_t seconds;
-    if (value.size > 1 && value.data[0] == '"')
-        value = span_of(value.data + 1, value.size - 2);
+    if (value.size > 1 && value.data[0] == '"') value = span_of(value.data + 1, value.size - 2);
     return span_to_u64(value, SECONDS_MAX, &seconds) == RC_OK ? (int64_t)seconds : 0;
 }
 
@@ -60,18 +59,14 @@ void directives_read(const struct http_head *head, struct directives *d)
         }
     }
     struct span accept = http_field(head, "accept");
-    if (d->no_cache && span_contains(accept, SPAN("text/event-stream")))
-        d->no_cache = false;
+    if (d->no_cache && span_contains(accept, SPAN("text/event-stream"))) d->no_cache = false;
     struct span own = http_field(head, "x-larder-cache");
-    if (own.size)
-        read_list(own, d);
+    if (own.size) read_list(own, d);
 }
 
 bool directives_allow(const struct directives *d, int64_t age_s, int64_t ttl_s)
 {
-    if (d->max_age >= 0 && age_s > d->max_age)
-        return false;
-    if (age_s <= ttl_s)
-        return true;
+    if (d->max_age >= 0 && age_s > d->max_age) return false;
+    if (age_s <= ttl_s) return true;
     return d->max_stale >= 0 && (d->any_stale || age_s - ttl_s <= d->max_stale);
 }

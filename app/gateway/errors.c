@@ -16,9 +16,9 @@ static const struct error_type openai_types[] = {
 };
 
 static const struct error_type anthropic_types[] = {
-    {401, "authentication_error"}, {402, "billing_error"},    {403, "permission_error"}, {404, "not_found_error"},
-    {408, "timeout_error"},        {413, "request_too_large"}, {429, "rate_limit_error"}, 
-    {504, "timeout_error"},        {529, "overloaded_error"},
+    {401, "authentication_error"}, {402, "billing_error"}, {403, "permission_error"},
+    {404, "not_found_error"},      {408, "timeout_error"}, {413, "request_too_large"},
+    {429, "rate_limit_error"},     {504, "timeout_error"}, {529, "overloaded_error"},
 };
 
 static const char *find_type(const struct error_type *types, size_t count, unsigned status, const char *server)
@@ -47,8 +47,10 @@ static void put_openai(unsigned status, const char *code, struct span message, s
     text_put_text(out, ",\"type\":");
     text_put_json(out, span_text(openai_type(status, code)));
     text_put_text(out, ",\"param\":null,\"code\":");
-    if (code) text_put_json(out, span_text(code));
-    else text_put_text(out, "null");
+    if (code)
+        text_put_json(out, span_text(code));
+    else
+        text_put_text(out, "null");
     text_put_text(out, "}}");
 }
 
@@ -74,8 +76,10 @@ static void put_anthropic(unsigned status, const char *code, struct span message
 void dialect_error(enum dialect dialect, unsigned status, const char *code, struct span message, struct span request_id,
                    struct text *out)
 {
-    if (dialect == DIALECT_OPENAI) put_openai(status, code, message, out);
-    else put_anthropic(status, code, message, request_id, out);
+    if (dialect == DIALECT_OPENAI)
+        put_openai(status, code, message, out);
+    else
+        put_anthropic(status, code, message, request_id, out);
 }
 
 /* The status has gone out as 200: what breaks a stream under way is the server's. */

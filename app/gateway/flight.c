@@ -32,8 +32,7 @@ static int converted(struct flight *f, enum view view, struct span *body)
         struct span recorded = span_of(f->data, f->size);
         enum entry_form form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
         int rc = answer_view(f->leader->dialect, form, view, recorded, f->arena, &f->converted[view]);
-        if (rc != RC_OK)
-            return rc;
+        if (rc != RC_OK) return rc;
     }
     *body = f->converted[view];
     return RC_OK;
@@ -50,16 +49,14 @@ static int view_of(struct flight *f, const struct sink *sink, struct sink_view *
     struct span body = {0};
     *view = (struct sink_view){.data = f->data, .size = f->size, .complete = f->complete};
     if (view_is_live(f, (enum view)sink->view)) {
-        if (!hides_usage(f, sink))
-            return RC_OK;
+        if (!hides_usage(f, sink)) return RC_OK;
         if (!f->complete)
             view->size = f->live.scanned; /* which event is the usage chunk is known only when it is whole */
         view->skip_from = f->live.usage_from;
         view->skip_to = f->live.usage_to;
         return RC_OK;
     }
-    if (!f->complete)
-        return RC_AGAIN;
+    if (!f->complete) return RC_AGAIN;
     int rc = converted(f, (enum view)sink->view, &body);
     view->data = body.data;
     view->size = body.size;
@@ -70,12 +67,9 @@ static int view_of(struct flight *f, const struct sink *sink, struct sink_view *
 
 static const char *sink_status(const struct flight *f, const struct sink *sink, char buffer[64])
 {
-    if (f->local)
-        return f->local_status;
-    if (!sink->leader)
-        return "fwd=miss; collapsed";
-    if (f->bypass)
-        return "fwd=bypass";
+    if (f->local) return f->local_status;
+    if (!sink->leader) return "fwd=miss; collapsed";
+    if (f->bypass) return "fwd=bypass";
     snprintf(buffer, 64, "fwd=%s%s", f->leader->have_stale ? "stale" : "miss", f->stored_id ? "; stored" : "");
     return buffer;
 }
@@ -85,9 +79,9 @@ static void describe(const struct flight *f, const struct sink *sink, const stru
 {
     bool live = view_is_live(f, (enum view)sink->view);
     reply_defaults(reply, f->status);
-    reply->content_type = live ? f->content_type
-                               : (view_is_stream((enum view)sink->view) ? "text/event-stream; charset=utf-8"
-                                                                        : "application/json");
+    reply->content_type =
+        live ? f->content_type
+             : (view_is_stream((enum view)sink->view) ? "text/event-stream; charset=utf-8" : "application/json");
     reply->hit = f->local ? f->local_hit : sink->leader ? HIT_NONE : HIT_COALESCED;
     reply->cache_status = sink_status(f, sink, buffer);
     reply->miss = f->local ? NULL : sink->miss;
@@ -121,12 +115,10 @@ static int send_head(struct flight *f, struct sink *sink, const struct sink_view
     sink->framing = reply.chunked ? SINK_CHUNKED : reply.until_close ? SINK_UNTIL_CLOSE : SINK_SIZED;
     sink->keep_alive = sink->keep_alive && !reply.until_close && connection_keep_alive(sink->connection);
     size_t first = sink->framing == SINK_SIZED && view->skip_to == view->skip_from ? view->size : 0;
-    if (first > FIRST_SEND_MAX)
-        first = FIRST_SEND_MAX;
+    if (first > FIRST_SEND_MAX) first = FIRST_SEND_MAX;
     size_t mark = arena_mark(f->arena), room = REPLY_HEAD_MAX + reply.extra.size + first, sent = 0;
     char *bytes = arena_take(f->arena, room, 1);
-    if (!bytes)
-        return RC_FULL;
+    if (!bytes) return RC_FULL;
     struct text out = text_on(bytes, room);
     reply_head(&out, &reply, (enum dialect)sink->dialect, sink->id, sink->origin, sink->keep_alive, sink->minor_version,
                overhead_of(f, sink));
@@ -135,8 +127,7 @@ static int send_head(struct flight *f, struct sink *sink, const struct sink_view
     CHECK(!out.truncated);
     sink->head_sent = true;
     int rc = connection_send_try(sink->connection, out.data, out.size, &sent);
-    if (rc != RC_OK && rc != RC_AGAIN)
-        return rc;
+    if (rc != RC_OK && rc != RC_AGAIN) return rc;
     sink->at = sent > head_size ? sent - head_size : 0;
     if (sent < head_size)
         sink->head_rest = span_of(out.data + sent, head_size - sent); /* stays in the arena */
@@ -153,8 +144,7 @@ static void unlink_sink(struct flight *f, struct sink *sink)
         sink->previous->next = sink->next;
     else
         f->sinks = sink->next;
-    if (sink->next)
-        sink->next->previous = sink->previous;
+    if (sink->next) sink->next->previous = sink->previous;
     f->sink_count--;
 }
 
@@ -165,7 +155,9 @@ static void record(const struct flight *f, const struct sink *sink, unsigned sta
                               .overhead_us = (uint32_t)overhead_of(f, sink),
                               .upstream_ms = f->local ? -1 : (int32_t)f->upstream_ms,
                               .status = (uint16_t)status,
-                              .hit = (uint8_t)(f->local ? f->local_hit : sink->leader ? HIT_NONE : HIT_COALESCED),
+                              .hit = (uint8_t)(f->local       ? f->local_hit
+                                               : sink->leader ? HIT_NONE
+                                                              : HIT_COALESCED),
                               .miss = f->local ? NULL : sink->miss};
     memcpy(row.id, sink->id, sizeof row.id);
     memcpy(row.model, sink->model, sizeof sink->model);
@@ -176,8 +168,7 @@ static void record(const struct flight *f, const struct sink *sink, unsigned sta
 static void nobody_waits(struct flight *f)
 {
     uint64_t budget = f->leader->config->finish_for_store_us;
-    if (f->complete || f->ended)
-        return;
+    if (f->complete || f->ended) return;
     if (f->bypass || f->overflow || budget == 0 || (f->head_known && f->status != 200)) {
         fiber_cancel(f->fiber);
         return;
@@ -188,17 +179,14 @@ static void nobody_waits(struct flight *f)
 static void finish_timer_fire(struct loop_timer *timer)
 {
     struct flight *f = (struct flight *)(void *)((char *)timer - offsetof(struct flight, finish_timer));
-    if (f->sink_count == 0)
-        fiber_cancel(f->fiber);
+    if (f->sink_count == 0) fiber_cancel(f->fiber);
 }
 
 static void drop(struct flight *f, struct sink *sink)
 {
     unlink_sink(f, sink);
-    if (f->waiting_for_sinks)
-        fiber_wake(f->fiber, RC_OK);
-    if (f->sink_count == 0)
-        nobody_waits(f);
+    if (f->waiting_for_sinks) fiber_wake(f->fiber, RC_OK);
+    if (f->sink_count == 0) nobody_waits(f);
 }
 
 static void sink_gone(struct connection *connection)
@@ -220,7 +208,8 @@ static void send_failure(struct flight *f, struct sink *sink)
     reply.cache_status = "fwd=miss; detail=cut";
     reply.miss = sink->miss;
     dialect_error((enum dialect)sink->dialect, 502, "upstream_cut",
-                  SPAN("The provider broke off its answer before it was complete; ask again."), span_text(sink->id), &error);
+                  SPAN("The provider broke off its answer before it was complete; ask again."), span_text(sink->id),
+                  &error);
     reply.length = error.size;
     reply_head(&out, &reply, (enum dialect)sink->dialect, sink->id, sink->origin, false, sink->minor_version,
                overhead_of(f, sink));
@@ -232,8 +221,7 @@ static void abort_sink(struct flight *f, struct sink *sink)
 {
     struct connection *connection = sink->connection;
     bool told = !sink->head_sent;
-    if (told)
-        send_failure(f, sink);
+    if (told) send_failure(f, sink);
     record(f, sink, told ? 502 : f->status);
     drop(f, sink);
     if (told) {
@@ -250,8 +238,7 @@ static void finish_sink(struct flight *f, struct sink *sink)
     bool close = !sink->keep_alive || sink->framing == SINK_UNTIL_CLOSE;
     record(f, sink, f->status);
     drop(f, sink);
-    if (close)
-        connection_close_after(connection);
+    if (close) connection_close_after(connection);
     connection_finish(connection);
 }
 
@@ -261,12 +248,9 @@ static void pump(struct flight *f, struct sink *sink)
     struct sink_view view;
     bool done = false;
     int rc = f->head_known ? view_of(f, sink, &view) : RC_AGAIN;
-    if (rc == RC_AGAIN)
-        return;
-    if (rc == RC_OK && !sink->head_sent)
-        rc = send_head(f, sink, &view);
-    if (rc == RC_OK)
-        rc = sink_pump(sink, &view, &done);
+    if (rc == RC_AGAIN) return;
+    if (rc == RC_OK && !sink->head_sent) rc = send_head(f, sink, &view);
+    if (rc == RC_OK) rc = sink_pump(sink, &view, &done);
     sink->blocked = rc == RC_AGAIN;
     if (rc == RC_OK && done)
         finish_sink(f, sink);
@@ -280,8 +264,7 @@ void flight_pump(struct flight *f)
 {
     for (struct sink *sink = f->sinks, *next; sink; sink = next) {
         next = sink->next;
-        if (!sink->blocked)
-            pump(f, sink);
+        if (!sink->blocked) pump(f, sink);
     }
 }
 
@@ -305,8 +288,7 @@ static void sink_fill(struct sink *sink, struct flight *f, const struct request 
     sink->origin = origin;
     memcpy(sink->id, r->id, sizeof sink->id);
     size_t size = r->question.model.size < sizeof sink->model - 1 ? r->question.model.size : sizeof sink->model - 1;
-    if (size)
-        memcpy(sink->model, r->question.model.data, size);
+    if (size) memcpy(sink->model, r->question.model.data, size);
 }
 
 static void add_sink(struct flight *f, struct request *r, bool leader)
@@ -315,17 +297,14 @@ static void add_sink(struct flight *f, struct request *r, bool leader)
     struct sink filled;
     sink_fill(&filled, f, r, leader, origin);
     struct span rest = exchange_pipelined(r->x), kept = {0};
-    if (rest.size)
-        kept = arena_copy(f->arena, rest);
+    if (rest.size) kept = arena_copy(f->arena, rest);
     struct connection *connection = exchange_detach(r->x, &sink_owner);
-    if (kept.data)
-        connection_pipelined(connection, kept);
+    if (kept.data) connection_pipelined(connection, kept);
     struct sink *sink = connection_attachment(connection);
     *sink = filled;
     sink->connection = connection;
     sink->next = f->sinks;
-    if (f->sinks)
-        f->sinks->previous = sink;
+    if (f->sinks) f->sinks->previous = sink;
     f->sinks = sink;
     f->sink_count++;
 }
@@ -343,8 +322,7 @@ static bool joinable(const struct flight *f, const struct request *r)
 int flight_join(struct request *r)
 {
     bool sampled = r->route->sampled_fresh && (r->question.flags & QUESTION_SAMPLED);
-    if (r->directives.no_cache || sampled)
-        return RC_NOT_FOUND;
+    if (r->directives.no_cache || sampled) return RC_NOT_FOUND;
     for (struct flight *f = flights; f; f = f->next)
         if (joinable(f, r)) {
             loop_timer_cancel(&f->finish_timer);
@@ -361,12 +339,10 @@ static void flight_link(struct flight *f)
 {
     f->next = flights;
     f->previous = NULL;
-    if (flights)
-        flights->previous = f;
+    if (flights) flights->previous = f;
     flights = f;
     flight_count++;
-    if (flight_count > gateway.flights_high)
-        gateway.flights_high = flight_count;
+    if (flight_count > gateway.flights_high) gateway.flights_high = flight_count;
 }
 
 static void flight_unlink(struct flight *f)
@@ -376,8 +352,7 @@ static void flight_unlink(struct flight *f)
         f->previous->next = f->next;
     else
         flights = f->next;
-    if (f->next)
-        f->next->previous = f->previous;
+    if (f->next) f->next->previous = f->previous;
     flight_count--;
 }
 
@@ -398,8 +373,9 @@ static void refuse_overload(struct request *r)
     reply_defaults(&reply, 503);
     reply.retry_after_s = 1;
     reply.miss = miss_text(r->miss, r->miss_part);
-    reply_error_with(r, &reply, "overloaded",
-                     SPAN("The box is busy with as many upstream calls as it may have waiting; try again in a moment."));
+    reply_error_with(
+        r, &reply, "overloaded",
+        SPAN("The box is busy with as many upstream calls as it may have waiting; try again in a moment."));
 }
 
 void flight_lead(struct request *r, bool bypass)
@@ -411,8 +387,13 @@ void flight_lead(struct request *r, bool bypass)
         return;
     }
     gateway.in_flight++;
-    *f = (struct flight){.leader = r, .arena = r->x->arena, .fiber = fiber_self(), .bypass = bypass, .length = -1,
-                         .local_age_s = -1, .retry_after_s = -1};
+    *f = (struct flight){.leader = r,
+                         .arena = r->x->arena,
+                         .fiber = fiber_self(),
+                         .bypass = bypass,
+                         .length = -1,
+                         .local_age_s = -1,
+                         .retry_after_s = -1};
     f->finish_timer.fire = finish_timer_fire;
     flight_link(f);
     add_sink(f, r, true);
@@ -427,6 +408,5 @@ void flight_lead(struct request *r, bool bypass)
 
 void flight_abort(struct flight *f)
 {
-    while (f->sinks)
-        abort_sink(f, f->sinks);
+    while (f->sinks) abort_sink(f, f->sinks);
 }

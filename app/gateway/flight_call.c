@@ -17,20 +17,16 @@
 static int record_room(struct flight *f, size_t more)
 {
     size_t need = f->size + more;
-    if (need <= f->capacity)
-        return RC_OK;
+    if (need <= f->capacity) return RC_OK;
     size_t capacity = f->capacity ? f->capacity * 2 : RECORD_START;
-    while (capacity < need)
-        capacity *= 2;
+    while (capacity < need) capacity *= 2;
     if (f->data && arena_extend(f->arena, f->data, f->capacity, capacity) == RC_OK) {
         f->capacity = capacity;
         return RC_OK;
     }
     char *data = arena_take(f->arena, capacity, 16);
-    if (!data)
-        return RC_FULL;
-    if (f->size)
-        memcpy(data, f->data, f->size);
+    if (!data) return RC_FULL;
+    if (f->size) memcpy(data, f->data, f->size);
     f->data = data;
     f->capacity = capacity;
     return RC_OK;
@@ -44,8 +40,7 @@ static size_t sendable(const struct flight *f)
 bool flight_sinks_drained(const struct flight *f)
 {
     for (const struct sink *sink = f->sinks; sink; sink = sink->next)
-        if (sink->blocked || sink->at < sendable(f))
-            return false;
+        if (sink->blocked || sink->at < sendable(f)) return false;
     return true;
 }
 
@@ -57,15 +52,13 @@ static int slide(struct flight *f)
         f->waiting_for_sinks = true;
         int rc = fiber_park(clock_monotonic_us() + SINK_PATIENCE_US);
         f->waiting_for_sinks = false;
-        if (rc == RC_CANCELLED)
-            return rc;
+        if (rc == RC_CANCELLED) return rc;
     }
     size_t cut = sendable(f);
     memmove(f->data, f->data + cut, f->size - cut);
     f->size -= cut;
     live_stream_slide(&f->live, cut);
-    for (struct sink *sink = f->sinks; sink; sink = sink->next)
-        sink->at -= sink->at < cut ? sink->at : cut;
+    for (struct sink *sink = f->sinks; sink; sink = sink->next) sink->at -= sink->at < cut ? sink->at : cut;
     return f->size >= f->leader->config->limits.parse_max ? RC_TOO_LARGE : RC_OK;
 }
 
@@ -82,16 +75,13 @@ static int record(struct flight *f, struct span piece)
     if (f->size + piece.size > most) {
         drop_waiting_for_whole(f);
         int rc = slide(f);
-        if (rc != RC_OK)
-            return rc;
+        if (rc != RC_OK) return rc;
     }
     int rc = record_room(f, piece.size);
-    if (rc != RC_OK)
-        return rc;
+    if (rc != RC_OK) return rc;
     memcpy(f->data + f->size, piece.data, piece.size);
     f->size += piece.size;
-    if (f->stream)
-        live_stream_scan(&f->live, span_of(f->data, f->size), &gateway.scratch);
+    if (f->stream) live_stream_scan(&f->live, span_of(f->data, f->size), &gateway.scratch);
     return RC_OK;
 }
 
@@ -105,10 +95,8 @@ static int record_decoded(struct flight *f, struct decoder *decoder, struct span
         size_t produced = 0;
         size_t before = piece.size;
         rc = decoder_run(decoder, &piece, out, sizeof out, &produced, ended);
-        if (rc == RC_OK && produced)
-            rc = record(f, span_of(out, produced));
-        if (produced == 0 && (piece.size == 0 || piece.size == before))
-            break;
+        if (rc == RC_OK && produced) rc = record(f, span_of(out, produced));
+        if (produced == 0 && (piece.size == 0 || piece.size == before)) break;
     }
     return rc;
 }
@@ -125,8 +113,7 @@ static int relay(struct flight *f, struct upstream_call *call, struct decoder *d
     int rc;
     while ((rc = upstream_read(call, &piece, deadline_us)) == RC_OK) {
         rc = decoder ? record_decoded(f, decoder, piece, &decoded) : record(f, piece);
-        if (rc != RC_OK)
-            return rc;
+        if (rc != RC_OK) return rc;
         if (whole_already(f)) {
             f->complete = true;
             f->upstream_ms = (int64_t)((clock_monotonic_us() - f->asked_us) / 1000);
@@ -134,8 +121,7 @@ static int relay(struct flight *f, struct upstream_call *call, struct decoder *d
         }
         flight_pump(f);
     }
-    if (rc != RC_EMPTY)
-        return rc;
+    if (rc != RC_EMPTY) return rc;
     /* Clients take a stream that ends cleanly for a complete answer, so one without its last event must not. */
     bool cut_short = f->stream && f->status == 200 && !f->live.terminal && !f->live.error;
     return (decoder && !decoded) || cut_short ? RC_CLOSED : RC_OK;
@@ -156,9 +142,7 @@ static void take_head(struct flight *f, const struct upstream_call *call, bool l
     upstream_request_id(head, f->leader->dialect, f->request_id);
     f->stream = span_starts_with(http_field(head, "content-type"), SPAN("text/event-stream"));
     f->plain = f->status != 200;
-    f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length
-                : head->body == HTTP_BODY_NONE ? 0
-                                               : -1;
+    f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length : head->body == HTTP_BODY_NONE ? 0 : -1;
     f->forbidden = http_has_token(head, "cache-control", "no-store");
     f->live.dialect = f->leader->dialect;
     f->should_retry = last_word && f->status >= 400 ? "false" : NULL;
@@ -169,8 +153,7 @@ static void take_head(struct flight *f, const struct upstream_call *call, bool l
 
 static void learn_tenant(const struct flight *f, unsigned status, enum payment payment)
 {
-    if (payment != PAY_CLIENT)
-        return;
+    if (payment != PAY_CLIENT) return;
     if (status == 401 || status == 403)
         tenant_reject(&f->leader->tenant);
     else if (status >= 200 && status < 300)
@@ -193,8 +176,7 @@ static int receive(struct flight *f, struct upstream_call *call, bool last_word,
     if (f->stream && call->pending.size == 0)
         flight_pump(f); /* the head of a stream need not wait for its first event */
     int rc = relay(f, call, decoder, deadline_us);
-    if (decoder)
-        decoder_close(decoder);
+    if (decoder) decoder_close(decoder);
     if (rc == RC_OK) {
         f->complete = true;
         f->upstream_ms = (int64_t)((clock_monotonic_us() - f->asked_us) / 1000);
@@ -213,7 +195,7 @@ enum outcome { ANSWERED, TRY_AGAIN, GIVE_UP /* this provider */, BROKEN /* midwa
 
 struct tries {
     const struct config_provider *provider;
-    unsigned index;      /* of the provider */
+    unsigned index; /* of the provider */
     enum payment payment;
     struct span head, body;
     unsigned attempt;
@@ -226,8 +208,7 @@ static uint64_t backoff(const struct tries *t, int64_t retry_after_s)
     uint64_t pause = t->provider->retry_base_us << (t->attempt < 8 ? t->attempt : 8);
     uint32_t jitter;
     crypto_random(&jitter, sizeof jitter);
-    if (pause > t->provider->retry_max_us)
-        pause = t->provider->retry_max_us;
+    if (pause > t->provider->retry_max_us) pause = t->provider->retry_max_us;
     pause = pause / 2 + (pause / 2) * (jitter % 1024) / 1024;
     uint64_t asked = retry_after_s > 0 ? (uint64_t)retry_after_s * CLOCK_SECOND : 0;
     return asked > pause ? asked : pause;
@@ -247,14 +228,11 @@ static enum outcome after_head(struct flight *f, struct tries *t, struct upstrea
     if (worth_another_try(status)) {
         t->pause_us = backoff(t, retry_after);
         bool too_long = t->pause_us > t->provider->retry_max_us;
-        if (more && !too_long)
-            return TRY_AGAIN;
-        if (!t->last_link || stale_is_better(f, status))
-            return GIVE_UP;
+        if (more && !too_long) return TRY_AGAIN;
+        if (!t->last_link || stale_is_better(f, status)) return GIVE_UP;
     }
     int rc = receive(f, call, worth_another_try(status), t->deadline_us);
-    if (rc == RC_OK)
-        return ANSWERED;
+    if (rc == RC_OK) return ANSWERED;
     log_info("gateway", "an answer of %.*s broke off: %s", SPAN_ARG(t->provider->name), rc_name(rc));
     return BROKEN;
 }
@@ -265,12 +243,11 @@ static enum outcome try_once(struct flight *f, struct tries *t)
     struct provider_health *health = &r->generation->health[t->index];
     struct upstream_call call = {0};
     f->asked_us = clock_monotonic_us();
-    int rc = upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
-    if (rc == RC_OK)
-        rc = upstream_reply(&call, t->deadline_us);
+    int rc =
+        upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
+    if (rc == RC_OK) rc = upstream_reply(&call, t->deadline_us);
     if (rc != RC_OK) {
-        if (rc != RC_CANCELLED && rc != RC_FULL)
-            health_failed(health, t->provider, call.message);
+        if (rc != RC_CANCELLED && rc != RC_FULL) health_failed(health, t->provider, call.message);
         upstream_end(&call);
         t->pause_us = backoff(t, -1);
         return rc != RC_CANCELLED && t->attempt + 1 < t->provider->retry_attempts ? TRY_AGAIN : GIVE_UP;
@@ -286,14 +263,11 @@ static enum outcome try_provider(struct flight *f, struct tries *t)
 {
     struct provider_health *health = &f->leader->generation->health[t->index];
     for (t->attempt = 0; !fiber_cancelled(); t->attempt++) {
-        if (!health_allows(health, t->provider))
-            return GIVE_UP;
+        if (!health_allows(health, t->provider)) return GIVE_UP;
         enum outcome outcome = try_once(f, t);
-        if (outcome != TRY_AGAIN)
-            return outcome;
+        if (outcome != TRY_AGAIN) return outcome;
         uint64_t until = clock_monotonic_us() + t->pause_us;
-        if (until >= t->deadline_us || fiber_sleep_until(until) != RC_OK)
-            return GIVE_UP;
+        if (until >= t->deadline_us || fiber_sleep_until(until) != RC_OK) return GIVE_UP;
     }
     return GIVE_UP;
 }
@@ -333,8 +307,7 @@ static unsigned last_payable(const struct request *r)
 {
     unsigned last = CONFIG_CHAIN_MAX;
     for (unsigned i = 0; i < r->route->provider_count; i++)
-        if (payment_of(r, &r->config->providers[r->route->providers[i]]) != PAY_NONE)
-            last = i;
+        if (payment_of(r, &r->config->providers[r->route->providers[i]]) != PAY_NONE) last = i;
     return last;
 }
 
@@ -377,8 +350,7 @@ void flight_store(struct flight *f)
     const struct request *r = f->leader;
     struct verdict verdict;
     struct entry_meta meta;
-    if (f->judged || f->bypass || f->local || !f->complete)
-        return;
+    if (f->judged || f->bypass || f->local || !f->complete) return;
     f->judged = true;
     if (f->status != 200 || f->overflow || f->forbidden) {
         miss_settle(&r->question.parts, false);

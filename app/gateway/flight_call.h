@@ -13,9 +13,9 @@
 #include "platform/check.h"
 
 enum {
-    FIRST_SEND_MAX = 16384,      /* bytes of a body that leave together with its head */
-    STATUS_CLIENT_GONE = 499,    /* in the journal, as nginx has it */
-    RECORD_START = 8192,         /* first size of a recording of unknown length; it grows by doubling */
+    FIRST_SEND_MAX = 16384,   /* bytes of a body that leave together with its head */
+    STATUS_CLIENT_GONE = 499, /* in the journal, as nginx has it */
+    RECORD_START = 8192,      /* first size of a recording of unknown length; it grows by doubling */
     CODE_TEXT_MAX = 512,
 };
 #define SINK_PATIENCE_US (UINT64_C(5) * 1000 * 1000) /* looks again this often; the connection has its own deadline */
@@ -33,31 +33,31 @@ struct flight {
 
     /* the reply */
     bool head_known, complete, overflow;
-    bool plain;            /* the same bytes for every sink: an error */
-    bool kept;             /* the body comes from the store or a pack: made into each sink's view */
-    bool local;            /* made here, not by a provider */
-    bool stream;           /* the body is server-sent events */
-    bool usage_asked;      /* upstream sends the usage chunk */
+    bool plain;       /* the same bytes for every sink: an error */
+    bool kept;        /* the body comes from the store or a pack: made into each sink's view */
+    bool local;       /* made here, not by a provider */
+    bool stream;      /* the body is server-sent events */
+    bool usage_asked; /* upstream sends the usage chunk */
     bool judged;
-    bool forbidden;        /* the provider said no-store */
+    bool forbidden; /* the provider said no-store */
     unsigned status;
     const char *content_type;
-    int64_t length;        /* -1: not known before the end */
-    struct span lines;     /* provider's header lines, for the leader */
+    int64_t length;                       /* -1: not known before the end */
+    struct span lines;                    /* provider's header lines, for the leader */
     char request_id[REQUEST_ID_SIZE + 1]; /* the provider's, among `lines`; empty: none, or too long for the journal */
     const char *should_retry;
     int64_t retry_after_s;
-    char *data;            /* the recording */
+    char *data; /* the recording */
     size_t size, capacity;
     struct live_stream live;
     struct span converted[VIEWS];
 
     /* figures */
     uint64_t stored_id;
-    uint64_t asked_us;     /* monotonic: when the call that answered began */
-    uint64_t upstream_us;  /* until its first byte */
+    uint64_t asked_us;    /* monotonic: when the call that answered began */
+    uint64_t upstream_us; /* until its first byte */
     int64_t upstream_ms;
-    unsigned link;         /* of the chain */
+    unsigned link; /* of the chain */
     enum hit_kind local_hit;
     const char *local_status;
     int64_t local_age_s;

@@ -39,8 +39,7 @@ void flight_error(struct flight *f, unsigned status, const char *code, const cha
 /* How long past its time an answer may be while no provider can be reached. */
 static int64_t patience_s(const struct request *r)
 {
-    if (r->directives.stale_if_error >= 0)
-        return r->directives.stale_if_error;
+    if (r->directives.stale_if_error >= 0) return r->directives.stale_if_error;
     return (int64_t)(r->route->stale_if_error_us / CLOCK_SECOND);
 }
 
@@ -48,20 +47,16 @@ static int answer_stale(struct flight *f)
 {
     struct request *r = f->leader;
     struct cache_answer answer;
-    if (!r->have_stale || f->bypass)
-        return RC_NOT_FOUND;
+    if (!r->have_stale || f->bypass) return RC_NOT_FOUND;
     uint64_t now = clock_wall_us();
     int64_t age = now > r->found.created_us ? (int64_t)((now - r->found.created_us) / CLOCK_SECOND) : 0;
     int64_t route_ttl = (int64_t)(r->route->ttl_us / CLOCK_SECOND);
     int64_t ttl = (int64_t)r->found.ttl_s < route_ttl ? (int64_t)r->found.ttl_s : route_ttl;
-    if (age - ttl > patience_s(r))
-        return RC_NOT_FOUND;
+    if (age - ttl > patience_s(r)) return RC_NOT_FOUND;
     fiber_cancel_clear(f->fiber);
-    if (cache_read(r->found.id, &r->question.digest, f->arena, &answer) != RC_OK)
-        return RC_NOT_FOUND;
+    if (cache_read(r->found.id, &r->question.digest, f->arena, &answer) != RC_OK) return RC_NOT_FOUND;
     char *status = arena_take(f->arena, 64, 1);
-    if (!status)
-        return RC_NOT_FOUND;
+    if (!status) return RC_NOT_FOUND;
     snprintf(status, 64, "hit; ttl=%lld; detail=stale", (long long)(ttl - age));
     made_here(f, 200);
     f->kept = true;
@@ -79,8 +74,7 @@ static int answer_pack_offline(struct flight *f)
 {
     struct span body;
     struct request *r = f->leader;
-    if (answer_pack_body(r, true, f->arena, &body) != RC_OK)
-        return RC_NOT_FOUND;
+    if (answer_pack_body(r, true, f->arena, &body) != RC_OK) return RC_NOT_FOUND;
     made_here(f, 200);
     f->plain = true;
     f->stream = (r->question.flags & QUESTION_STREAM) != 0;
@@ -120,15 +114,15 @@ static void say_offline(struct flight *f)
     struct text out = text_on(message, sizeof message);
     text_format(&out, "The box is offline: provider %.*s cannot be reached since %s (%s). ", SPAN_ARG(name), since,
                 health->last_error);
-    text_put_text(&out, f->leader->have_stale ? "The stored answer is older than stale_if_error allows."
-                                              : "Nothing stored answers this question; what is stored is still served.");
+    text_put_text(&out, f->leader->have_stale
+                            ? "The stored answer is older than stale_if_error allows."
+                            : "Nothing stored answers this question; what is stored is still served.");
     flight_error(f, 503, "offline", message);
 }
 
 void flight_answer_offline(struct flight *f, bool payable)
 {
-    if (answer_stale(f) == RC_OK || answer_pack_offline(f) == RC_OK)
-        return;
+    if (answer_stale(f) == RC_OK || answer_pack_offline(f) == RC_OK) return;
     if (payable) {
         say_offline(f);
         return;
@@ -136,6 +130,7 @@ void flight_answer_offline(struct flight *f, bool payable)
     bool virtual = f->leader->tenant.kind == TENANT_VIRTUAL;
     f->should_retry = "false";
     flight_error(f, virtual ? 503 : 401, virtual ? "no_provider_key" : "invalid_api_key",
-                 virtual ? "The box holds no key for the providers of this route: set `key` of a provider."
-                         : "No credential came with this request that a provider of this route takes: send an API key.");
+                 virtual
+                     ? "The box holds no key for the providers of this route: set `key` of a provider."
+                     : "No credential came with this request that a provider of this route takes: send an API key.");
 }

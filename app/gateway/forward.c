@@ -27,8 +27,7 @@ static bool find_provider(struct passage *p, bool stateless)
     const struct config *config = p->r->config;
     for (unsigned i = 0; i < config->route_count; i++) {
         const struct config_route *route = &config->routes[i];
-        if (!route->any_dialect && route->dialect != p->r->dialect)
-            continue;
+        if (!route->any_dialect && route->dialect != p->r->dialect) continue;
         for (unsigned k = 0; k < route->provider_count; k++) {
             p->index = route->providers[k];
             p->provider = &config->providers[p->index];
@@ -44,12 +43,10 @@ static bool find_provider(struct passage *p, bool stateless)
 static int send_up(struct passage *p, const char *data, size_t size)
 {
     char head[18];
-    if (!p->chunked_up)
-        return upstream_send(&p->call, data, size, p->deadline_us);
+    if (!p->chunked_up) return upstream_send(&p->call, data, size, p->deadline_us);
     size_t head_size = http_chunk_head(head, size);
     int rc = upstream_send(&p->call, head, head_size, p->deadline_us);
-    if (rc == RC_OK)
-        rc = upstream_send(&p->call, data, size, p->deadline_us);
+    if (rc == RC_OK) rc = upstream_send(&p->call, data, size, p->deadline_us);
     return rc == RC_OK ? upstream_send(&p->call, "\r\n", 2, p->deadline_us) : rc;
 }
 
@@ -61,15 +58,11 @@ static int send_body(struct passage *p, struct span prefix, bool more)
         size_t size = 0;
         rc = exchange_body_read(p->r->x, p->buffer, PIECE_SIZE, &size);
         total += size;
-        if (total > p->r->config->limits.body)
-            return RC_TOO_LARGE;
-        if (rc == RC_OK && size)
-            rc = send_up(p, p->buffer, size);
+        if (total > p->r->config->limits.body) return RC_TOO_LARGE;
+        if (rc == RC_OK && size) rc = send_up(p, p->buffer, size);
     }
-    if (rc == RC_EMPTY)
-        rc = RC_OK;
-    if (rc == RC_OK && p->chunked_up)
-        rc = upstream_send(&p->call, "0\r\n\r\n", 5, p->deadline_us);
+    if (rc == RC_EMPTY) rc = RC_OK;
+    if (rc == RC_OK && p->chunked_up) rc = upstream_send(&p->call, "0\r\n\r\n", 5, p->deadline_us);
     return rc;
 }
 
@@ -92,8 +85,7 @@ static int begin(struct passage *p, struct span prefix, bool more)
     bool whole = !more;
     int rc = upstream_begin(r->generation->upstreams[p->index], &p->call, asked->method, head,
                             whole ? prefix : (struct span){0}, p->deadline_us);
-    if (rc == RC_OK && !whole)
-        rc = send_body(p, prefix, more);
+    if (rc == RC_OK && !whole) rc = send_body(p, prefix, more);
     return rc == RC_OK ? upstream_reply(&p->call, p->deadline_us) : rc;
 }
 
@@ -108,20 +100,17 @@ static int send_reply_head(struct passage *p, struct reply *reply)
     char id[REQUEST_ID_SIZE + 1];
     upstream_request_id(head, r->dialect, id);
     reply->own_request_id = id[0] == 0;
-    if (id[0])
-        memcpy(r->id, id, sizeof r->id);
+    if (id[0]) memcpy(r->id, id, sizeof r->id);
     reply->upstream_ms = (int64_t)((p->call.first_byte_us - p->asked_us) / 1000);
     bool sized = head->body == HTTP_BODY_SIZED || head->body == HTTP_BODY_NONE;
     reply->length = head->body == HTTP_BODY_SIZED ? head->content_length : 0;
     struct span coding = http_field(head, "content-encoding");
     reply->chunked = !sized && r->x->head.minor_version == 1;
     reply->until_close = !sized && !reply->chunked;
-    if (reply->until_close)
-        r->x->close_after = true;
+    if (reply->until_close) r->x->close_after = true;
     size_t room = REPLY_HEAD_MAX + reply->extra.size + coding.size;
     char *bytes = arena_take(r->x->arena, room, 1);
-    if (!bytes)
-        return RC_FULL;
+    if (!bytes) return RC_FULL;
     struct text out = text_on(bytes, room);
     uint64_t total = clock_monotonic_us() - r->x->started_us, waited = p->call.first_byte_us - p->asked_us;
     reply_head(&out, reply, r->dialect, r->id, r->origin, exchange_keep_alive(r->x), r->x->head.minor_version,
@@ -135,8 +124,7 @@ static int send_reply_head(struct passage *p, struct reply *reply)
 
 static int send_down(struct passage *p, const struct reply *reply, struct span piece)
 {
-    if (!reply->chunked)
-        return exchange_send(p->r->x, piece.data, piece.size);
+    if (!reply->chunked) return exchange_send(p->r->x, piece.data, piece.size);
     int rc = RC_OK;
     while (rc == RC_OK && piece.size) {
         size_t size = piece.size < PIECE_SIZE ? piece.size : PIECE_SIZE;
@@ -156,10 +144,8 @@ static void relay(struct passage *p)
     int rc = send_reply_head(p, &reply);
     while (rc == RC_OK && (rc = upstream_read(&p->call, &piece, p->deadline_us)) == RC_OK)
         rc = send_down(p, &reply, piece);
-    if (rc == RC_EMPTY && reply.chunked)
-        rc = exchange_send(p->r->x, "0\r\n\r\n", 5);
-    if (rc != RC_OK && rc != RC_EMPTY)
-        exchange_abort(p->r->x);
+    if (rc == RC_EMPTY && reply.chunked) rc = exchange_send(p->r->x, "0\r\n\r\n", 5);
+    if (rc != RC_OK && rc != RC_EMPTY) exchange_abort(p->r->x);
     journal_reply(p->r, reply.status, HIT_NONE, miss_text(MISS_BYPASS, PART_ROUTE), reply.upstream_ms, 0);
 }
 

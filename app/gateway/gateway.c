@@ -42,12 +42,18 @@ static double read_offline(const struct metric *metric)
     return (double)failing;
 }
 
-static struct metric flights_gauge = {.name = "larder_flights", .help = "Upstream calls under way, with their followers",
-                                      .kind = METRIC_GAUGE_CALL, .read = read_flights};
-static struct metric flights_high_gauge = {.name = "larder_flights_high", .help = "Most flights at once since boot",
-                                           .kind = METRIC_GAUGE_CALL, .read = read_flights_high};
-static struct metric offline_gauge = {.name = "larder_providers_failing", .help = "Providers that cannot be reached now",
-                                      .kind = METRIC_GAUGE_CALL, .read = read_offline};
+static struct metric flights_gauge = {.name = "larder_flights",
+                                      .help = "Upstream calls under way, with their followers",
+                                      .kind = METRIC_GAUGE_CALL,
+                                      .read = read_flights};
+static struct metric flights_high_gauge = {.name = "larder_flights_high",
+                                           .help = "Most flights at once since boot",
+                                           .kind = METRIC_GAUGE_CALL,
+                                           .read = read_flights_high};
+static struct metric offline_gauge = {.name = "larder_providers_failing",
+                                      .help = "Providers that cannot be reached now",
+                                      .kind = METRIC_GAUGE_CALL,
+                                      .read = read_offline};
 
 static int reserve_scratch(size_t parse_max)
 {
@@ -63,7 +69,8 @@ static int reserve_generations(void)
     void *region;
     int rc = plan_take("gateway configurations", GENERATIONS_MAX, CONFIG_ARENA_SIZE, PLAN_LAZY, 0, NULL, &region);
     for (unsigned i = 0; rc == RC_OK && i < GENERATIONS_MAX; i++)
-        arena_init(&gateway.generations[i].arena, (char *)region + (size_t)i * CONFIG_ARENA_SIZE, CONFIG_ARENA_SIZE, NULL);
+        arena_init(&gateway.generations[i].arena, (char *)region + (size_t)i * CONFIG_ARENA_SIZE, CONFIG_ARENA_SIZE,
+                   NULL);
     return rc;
 }
 
@@ -75,14 +82,10 @@ int gateway_reserve_configurations(void)
 int gateway_reserve(const struct config *config)
 {
     int rc = reserve_scratch(config->limits.parse_max);
-    if (rc == RC_OK)
-        rc = journal_reserve();
-    if (rc == RC_OK)
-        rc = shortcut_reserve();
-    if (rc == RC_OK)
-        rc = miss_reserve();
-    if (rc == RC_OK)
-        rc = pack_reserve();
+    if (rc == RC_OK) rc = journal_reserve();
+    if (rc == RC_OK) rc = shortcut_reserve();
+    if (rc == RC_OK) rc = miss_reserve();
+    if (rc == RC_OK) rc = pack_reserve();
     crypto_random(&gateway.shortcut_key, sizeof gateway.shortcut_key);
     gateway.epoch = 1;
     access_learn_names();
@@ -111,16 +114,13 @@ struct generation *gateway_next_generation(void)
 static void close_generation(struct generation *g)
 {
     for (unsigned i = 0; i < CONFIG_PROVIDERS_MAX; i++) {
-        if (g->upstreams[i])
-            upstream_release(g->upstreams[i]);
-        if (g->trusts[i])
-            tls_trust_release(g->trusts[i]);
+        if (g->upstreams[i]) upstream_release(g->upstreams[i]);
+        if (g->trusts[i]) tls_trust_release(g->trusts[i]);
         g->upstreams[i] = NULL;
         g->trusts[i] = NULL;
     }
     for (unsigned i = 0; i < CONFIG_PACKS_MAX; i++) {
-        if (g->packs[i])
-            pack_release(g->packs[i]);
+        if (g->packs[i]) pack_release(g->packs[i]);
         g->packs[i] = NULL;
     }
 }
@@ -134,8 +134,7 @@ void generation_release(struct generation *g)
 {
     CHECK(g->references > 0);
     g->references--;
-    if (g->references == 0 && !g->current)
-        close_generation(g);
+    if (g->references == 0 && !g->current) close_generation(g);
 }
 
 static int open_provider(struct generation *g, unsigned index, char *message, size_t message_size)
@@ -146,8 +145,8 @@ static int open_provider(struct generation *g, unsigned index, char *message, si
     if (p->tls) {
         rc = tls_trust_load(p->ca, p->pin, &g->trusts[index], why);
         if (rc != RC_OK) {
-            snprintf(message, message_size, "provider %.*s: ca %.*s cannot be used: %s", SPAN_ARG(p->name), SPAN_ARG(p->ca),
-                     why);
+            snprintf(message, message_size, "provider %.*s: ca %.*s cannot be used: %s", SPAN_ARG(p->name),
+                     SPAN_ARG(p->ca), why);
             return rc;
         }
     }
@@ -179,8 +178,7 @@ static int read_pack(struct generation *g, const struct config_pack *pack, struc
         *text = span_of(starter_pack, starter_pack_size);
         return RC_OK;
     }
-    if (pack->file.size >= sizeof path)
-        return RC_TOO_LARGE;
+    if (pack->file.size >= sizeof path) return RC_TOO_LARGE;
     memcpy(path, pack->file.data, pack->file.size);
     path[pack->file.size] = 0;
     size_t room = CONFIG_ARENA_SIZE / 2;
@@ -196,8 +194,7 @@ static int open_pack(struct generation *g, unsigned index, char *message, size_t
     char why[PACK_ERROR_MAX] = "";
     struct span text;
     int rc = read_pack(g, pack, &text);
-    if (rc == RC_OK)
-        rc = pack_load(pack->name, text, &g->packs[index], why);
+    if (rc == RC_OK) rc = pack_load(pack->name, text, &g->packs[index], why);
     if (rc != RC_OK)
         snprintf(message, message_size, "pack %.*s (%.*s) cannot be loaded: %s %s", SPAN_ARG(pack->name),
                  SPAN_ARG(pack->file), rc_name(rc), why);
@@ -231,8 +228,7 @@ int gateway_apply(struct generation *next, char *message, size_t message_size)
     gateway.epoch++;
     if (old) {
         old->current = false;
-        if (old->references == 0)
-            close_generation(old);
+        if (old->references == 0) close_generation(old);
     }
     return RC_OK;
 }
@@ -241,8 +237,7 @@ const struct config_route *gateway_route(const struct config *config, enum diale
 {
     for (unsigned i = 0; i < config->route_count; i++) {
         const struct config_route *route = &config->routes[i];
-        if ((route->any_dialect || route->dialect == dialect) && span_glob(route->model, model))
-            return route;
+        if ((route->any_dialect || route->dialect == dialect) && span_glob(route->model, model)) return route;
     }
     return NULL;
 }
@@ -251,12 +246,13 @@ void gateway_refuse(const struct http_head *head, unsigned status, const char *r
 {
     char body[512];
     struct text error = text_on(body, sizeof body);
-    bool anthropic = head && (span_starts_with(head->path, SPAN("/v1/messages")) || http_field(head, "anthropic-version").data);
-    dialect_error(anthropic ? DIALECT_ANTHROPIC : DIALECT_OPENAI, status, "refused", span_text(reason), SPAN("req_refused"), &error);
-    text_format(out, "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n", status,
-                http_reason(status), error.size);
-    if (status == 503)
-        text_put_text(out, "Retry-After: 1\r\n");
+    bool anthropic = head &&
+                     (span_starts_with(head->path, SPAN("/v1/messages")) || http_field(head, "anthropic-version").data);
+    dialect_error(anthropic ? DIALECT_ANTHROPIC : DIALECT_OPENAI, status, "refused", span_text(reason),
+                  SPAN("req_refused"), &error);
+    text_format(out, "HTTP/1.1 %u %s\r\nContent-Type: application/json\r\nContent-Length: %zu\r\nConnection: close\r\n",
+                status, http_reason(status), error.size);
+    if (status == 503) text_put_text(out, "Retry-After: 1\r\n");
     text_put_text(out, "Cache-Status: larder; fwd=bypass\r\nx-larder-hit: none\r\n\r\n");
     text_put_span(out, text_span(&error));
 }

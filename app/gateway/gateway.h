@@ -20,18 +20,18 @@
 #include "storage/pack.h"
 
 enum {
-    GENERATIONS_MAX = 3,       /* configurations that may be in use at once: today's, and those of unfinished requests */
+    GENERATIONS_MAX = 3, /* configurations that may be in use at once: today's, and those of unfinished requests */
     CONFIG_ARENA_SIZE = 1 << 20, /* one configuration: the file's text and its structs */
-    REQUEST_ID_SIZE = 36,      /* "req_" and 32 hex digits */
-    REPLY_HEAD_MAX = 2048,     /* our own head; a provider's header lines come on top */
-    HOT_HEAD_ROOM = 640,       /* a hit's head, right before its body */
+    REQUEST_ID_SIZE = 36,        /* "req_" and 32 hex digits */
+    REPLY_HEAD_MAX = 2048,       /* our own head; a provider's header lines come on top */
+    HOT_HEAD_ROOM = 640,         /* a hit's head, right before its body */
 };
 
 /* What is known of a provider's health: a breaker in its simplest form. */
 struct provider_health {
-    unsigned connect_failures;  /* in a row */
-    uint64_t failing_since_us;  /* wall; 0: fine */
-    uint64_t next_probe_us;     /* monotonic: while open, one try may go out after this */
+    unsigned connect_failures; /* in a row */
+    uint64_t failing_since_us; /* wall; 0: fine */
+    uint64_t next_probe_us;    /* monotonic: while open, one try may go out after this */
     char last_error[UPSTREAM_MESSAGE_MAX];
 };
 
@@ -50,14 +50,14 @@ struct generation {
 struct gateway {
     struct generation generations[GENERATIONS_MAX];
     struct generation *current;
-    uint64_t epoch;              /* bumped by reload, purge and key changes: short cuts of an older one are void */
+    uint64_t epoch; /* bumped by reload, purge and key changes: short cuts of an older one are void */
     struct hash_key shortcut_key;
     unsigned char box_secret[32]; /* tenants' ids and virtual keys are HMACs under it; <data>/keys/box */
-    struct json_scratch scratch; /* the lane's; nothing in it survives a wait */
-    unsigned in_flight;          /* requests in or waiting for a flight */
+    struct json_scratch scratch;  /* the lane's; nothing in it survives a wait */
+    unsigned in_flight;           /* requests in or waiting for a flight */
     unsigned flights_high;
     uint64_t request_counter;
-    char own_name[64];           /* the machine's host name */
+    char own_name[64]; /* the machine's host name */
 };
 
 extern struct gateway gateway;

@@ -9,9 +9,9 @@
 static struct journal_row *rows;
 static uint64_t written;
 
-#define COUNTER(metric_name, metric_labels, metric_help)                                                               \
-    {                                                                                                                  \
-        .name = (metric_name), .labels = (metric_labels), .help = (metric_help), .kind = METRIC_COUNTER                \
+#define COUNTER(metric_name, metric_labels, metric_help)                                                \
+    {                                                                                                   \
+        .name = (metric_name), .labels = (metric_labels), .help = (metric_help), .kind = METRIC_COUNTER \
     }
 
 static struct metric requests_total = COUNTER("larder_requests_total", NULL, "Requests answered");
@@ -40,15 +40,19 @@ static struct metric statuses_total[] = {
 
 static struct metric connect_failures =
     COUNTER("larder_upstream_failures_total", NULL, "Upstream calls that failed before a reply");
-static struct metric not_stored = COUNTER("larder_not_stored_total", NULL, "Complete upstream replies that may not be kept");
+static struct metric not_stored =
+    COUNTER("larder_not_stored_total", NULL, "Complete upstream replies that may not be kept");
 
 static struct metric_histogram overhead_histogram, upstream_histogram;
-static struct metric overhead_seconds = {
-    .name = "larder_stage_seconds", .labels = "stage=\"box\"", .help = "Time to the reply's head, by stage",
-    .kind = METRIC_HISTOGRAM, .histogram = &overhead_histogram};
-static struct metric upstream_seconds = {
-    .name = "larder_stage_seconds", .labels = "stage=\"upstream\"", .kind = METRIC_HISTOGRAM,
-    .histogram = &upstream_histogram};
+static struct metric overhead_seconds = {.name = "larder_stage_seconds",
+                                         .labels = "stage=\"box\"",
+                                         .help = "Time to the reply's head, by stage",
+                                         .kind = METRIC_HISTOGRAM,
+                                         .histogram = &overhead_histogram};
+static struct metric upstream_seconds = {.name = "larder_stage_seconds",
+                                         .labels = "stage=\"upstream\"",
+                                         .kind = METRIC_HISTOGRAM,
+                                         .histogram = &upstream_histogram};
 
 static void register_miss(enum miss_reason reason, enum request_part part)
 {
@@ -67,17 +71,14 @@ static void register_miss(enum miss_reason reason, enum request_part part)
 static void register_all(void)
 {
     metric_register(&requests_total);
-    for (unsigned i = HIT_NONE + 1; i < HIT_KINDS; i++)
-        metric_register(&hits_total[i]);
+    for (unsigned i = HIT_NONE + 1; i < HIT_KINDS; i++) metric_register(&hits_total[i]);
     register_miss(MISS_NEVER_SEEN, PART_ROUTE);
     register_miss(MISS_EXPIRED, PART_ROUTE);
     register_miss(MISS_EVICTED, PART_ROUTE);
-    for (unsigned part = 0; part < PARTS; part++)
-        register_miss(MISS_DIFFERS, (enum request_part)part);
+    for (unsigned part = 0; part < PARTS; part++) register_miss(MISS_DIFFERS, (enum request_part)part);
     register_miss(MISS_BYPASS, PART_ROUTE);
     register_miss(MISS_NOT_STORABLE, PART_ROUTE);
-    for (unsigned i = 0; i < 4; i++)
-        metric_register(&statuses_total[i]);
+    for (unsigned i = 0; i < 4; i++) metric_register(&statuses_total[i]);
     metric_register(&connect_failures);
     metric_register(&not_stored);
     metric_register(&overhead_seconds);
@@ -87,9 +88,8 @@ static void register_all(void)
 int journal_reserve(void)
 {
     void *region;
-    int rc = plan_take("gateway journal", JOURNAL_SIZE, sizeof(struct journal_row), PLAN_LAZY, 0, NULL, &region);
-    if (rc != RC_OK)
-        return rc;
+    int rc = plan_take("gateway journal", JOURNAL_SIZE, sizeof(struct journal_row), PLAN_TOUCHED, 0, NULL, &region);
+    if (rc != RC_OK) return rc;
     rows = region;
     register_all();
     return RC_OK;
@@ -99,16 +99,12 @@ static void count(const struct journal_row *row)
 {
     unsigned class = row->status / 100;
     metric_add(&requests_total, 1);
-    if (row->hit != HIT_NONE)
-        metric_add(&hits_total[row->hit], 1);
-    if (class >= 2 && class <= 5)
-        metric_add(&statuses_total[class - 2], 1);
+    if (row->hit != HIT_NONE) metric_add(&hits_total[row->hit], 1);
+    if (class >= 2 && class <= 5) metric_add(&statuses_total[class - 2], 1);
     for (unsigned i = 0; row->miss && i < miss_series; i++)
-        if (miss_texts[i] == row->miss)
-            metric_add(&misses_total[i], 1);
+        if (miss_texts[i] == row->miss) metric_add(&misses_total[i], 1);
     metric_observe_us(&overhead_seconds, row->overhead_us);
-    if (row->upstream_ms >= 0)
-        metric_observe_us(&upstream_seconds, (uint64_t)row->upstream_ms * 1000);
+    if (row->upstream_ms >= 0) metric_observe_us(&upstream_seconds, (uint64_t)row->upstream_ms * 1000);
 }
 
 void journal_row_add(const struct journal_row *row)
@@ -121,8 +117,7 @@ void journal_row_add(const struct journal_row *row)
 static void name_model(struct journal_row *row, struct span model)
 {
     size_t size = model.size < sizeof row->model - 1 ? model.size : sizeof row->model - 1;
-    if (size)
-        memcpy(row->model, model.data, size);
+    if (size) memcpy(row->model, model.data, size);
     row->model[size] = 0;
 }
 
@@ -157,8 +152,7 @@ void journal_hit(const char *id, struct span model, uint64_t entry, uint64_t ove
 
 const struct journal_row *journal_at(unsigned back)
 {
-    if (back >= written || back >= JOURNAL_SIZE)
-        return NULL;
+    if (back >= written || back >= JOURNAL_SIZE) return NULL;
     return &rows[(written - 1 - back) % JOURNAL_SIZE];
 }
 
@@ -166,8 +160,7 @@ const struct journal_row *journal_find(struct span id)
 {
     const struct journal_row *row;
     for (unsigned back = 0; (row = journal_at(back)); back++)
-        if (span_equal(id, span_text(row->id)))
-            return row;
+        if (span_equal(id, span_text(row->id))) return row;
     return NULL;
 }
 

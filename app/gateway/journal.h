@@ -19,8 +19,8 @@ struct journal_row {
     uint32_t overhead_us;
     int32_t upstream_ms; /* -1: none */
     uint16_t status;
-    uint8_t hit;         /* enum hit_kind */
-    const char *miss;    /* static text, or NULL */
+    uint8_t hit;      /* enum hit_kind */
+    const char *miss; /* static text, or NULL */
 };
 
 int journal_reserve(void);

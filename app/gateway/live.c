@@ -72,27 +72,26 @@ static void end_event(struct live_stream *live, struct span body, size_t to, con
     struct json_scratch rest = *scratch;
     live->scanned = to;
     if (!event_read(span_of(body.data + event.from, to - event.from), &rest, &event)) return;
-    if (live->dialect == DIALECT_OPENAI) look_at_openai(live, &event, &rest);
-    else look_at_anthropic(live, &event, &rest);
+    if (live->dialect == DIALECT_OPENAI)
+        look_at_openai(live, &event, &rest);
+    else
+        look_at_anthropic(live, &event, &rest);
 }
 
-/* The second half of a CRLF whose CR ended the last line of an earlier piece. */
-static void skip_late_lf(struct live_stream *live, struct span body)
+/* The end of the line under way; `body.size` when it has not come. A CR waits for what follows it, so that the pieces of a
+ * stream never decide where its events end. */
+static size_t line_end(const struct live_stream *live, struct span body)
 {
-    if (live->line == 0 || live->line == body.size) return;
-    if (body.data[live->line - 1] != '\r' || body.data[live->line] != '\n') return;
-    if (live->scanned == live->line) live->scanned++;
-    live->line++;
-    if (live->looked < live->line) live->looked = live->line;
+    size_t end = event_line_end(body, live->looked);
+    return end + 1 == body.size && body.data[end] == '\r' ? body.size : end;
 }
 
 void live_stream_scan(struct live_stream *live, struct span body, struct json_scratch *scratch)
 {
-    skip_late_lf(live, body);
     while (live->looked < body.size) {
-        size_t end = event_line_end(body, live->looked);
+        size_t end = line_end(live, body);
         if (end == body.size) {
-            live->looked = end;
+            live->looked = body.data[end - 1] == '\r' ? end - 1 : end;
             break;
         }
         size_t next = event_line_next(body, end);

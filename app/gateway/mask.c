@@ -12,7 +12,10 @@
 
 enum { NESTING_MAX = 3 }; /* {datetime} names {date} */
 
-#define TEXT(literal) {(literal), sizeof(literal) - 1}
+#define TEXT(literal)                  \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }
 
 static const struct {
     struct span name, pattern;
@@ -80,8 +83,8 @@ static int read_escape(struct compiler *c, struct bytes *set)
 {
     if (c->at == c->text.size) return fail(c, "nothing follows the backslash");
     unsigned char letter = (unsigned char)c->text.data[c->at];
-    bool alphanumeric =
-        (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') || (letter >= 'A' && letter <= 'Z');
+    bool alphanumeric = (letter >= '0' && letter <= '9') || (letter >= 'a' && letter <= 'z') ||
+                        (letter >= 'A' && letter <= 'Z');
     if (!add_class(set, (char)letter)) {
         if (alphanumeric) return fail(c, "unknown class (there are \\d \\x \\w \\s)");
         bytes_add(set, letter, letter);
@@ -127,9 +130,11 @@ static int read_step(struct compiler *c, struct bytes *set)
         bytes_add(set, 0, '\n' - 1);
         bytes_add(set, '\n' + 1, 255);
         return RC_OK;
-    case '?': case '+': case '*': case '}': case ']':
-        c->at--;
-        return fail(c, "nothing to repeat, or a backslash is missing");
+    case '?':
+    case '+':
+    case '*':
+    case '}':
+    case ']': c->at--; return fail(c, "nothing to repeat, or a backslash is missing");
     default: bytes_add(set, (unsigned char)first, (unsigned char)first); return RC_OK;
     }
 }

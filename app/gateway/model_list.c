@@ -13,7 +13,7 @@ struct lists {
     struct model_entry *models;
     unsigned count;
     bool asked[CONFIG_PROVIDERS_MAX];
-    unsigned refused_status;      /* first refusal of a provider, and its body */
+    unsigned refused_status; /* first refusal of a provider, and its body */
     struct span refused_body;
     enum hit_kind hit;
 };
@@ -26,8 +26,7 @@ static void digest_of(const struct request *r, const struct config_provider *pro
     sha256_add(&h, "larder models\0", 14);
     sha256_add(&h, provider->name.data, provider->name.size);
     sha256_add(&h, provider->base_url.data, provider->base_url.size);
-    if (payment == PAY_CLIENT)
-        sha256_add(&h, r->tenant.id, sizeof r->tenant.id);
+    if (payment == PAY_CLIENT) sha256_add(&h, r->tenant.id, sizeof r->tenant.id);
     sha256_finish(&h, digest->bytes);
 }
 
@@ -35,8 +34,8 @@ static void keep(const struct request *r, const struct digest *digest, const str
                  struct span body)
 {
     uint64_t id;
-    struct entry_meta meta = {.created_us = clock_wall_us(), .ttl_s = MODELS_TTL_S, .dialect = (uint8_t)r->dialect,
-                              .form = ENTRY_OBJECT};
+    struct entry_meta meta = {
+        .created_us = clock_wall_us(), .ttl_s = MODELS_TTL_S, .dialect = (uint8_t)r->dialect, .form = ENTRY_OBJECT};
     struct text name = text_on(meta.provider, sizeof meta.provider);
     text_put_span(&name, provider->name);
     memcpy(meta.tenant, r->tenant.id, sizeof meta.tenant);
@@ -50,8 +49,7 @@ static int read_body(struct upstream_call *call, struct arena *arena, uint64_t d
     size_t size = 0;
     int rc = bytes ? RC_OK : RC_FULL;
     while (rc == RC_OK && (rc = upstream_read(call, &piece, deadline_us)) == RC_OK) {
-        if (piece.size > LIST_BYTES_MAX - size)
-            return RC_TOO_LARGE;
+        if (piece.size > LIST_BYTES_MAX - size) return RC_TOO_LARGE;
         memcpy(bytes + size, piece.data, piece.size);
         size += piece.size;
     }
@@ -67,16 +65,13 @@ static int fetch(struct lists *l, unsigned index, enum payment payment, struct s
     struct upstream_call call = {0};
     struct span head;
     uint64_t deadline = clock_monotonic_us() + provider->first_byte_us;
-    if (!health_allows(health, provider))
-        return RC_UNREACHABLE;
+    if (!health_allows(health, provider)) return RC_UNREACHABLE;
     r->x->head.query = provider->dialect == DIALECT_ANTHROPIC ? SPAN("limit=1000") : (struct span){0};
     int rc = upstream_head(r, SPAN("GET"), provider, payment, 0, r->x->arena, &head);
     if (rc == RC_OK)
         rc = upstream_begin(r->generation->upstreams[index], &call, SPAN("GET"), head, (struct span){0}, deadline);
-    if (rc == RC_OK)
-        rc = upstream_reply(&call, deadline);
-    if (rc == RC_OK)
-        rc = read_body(&call, r->x->arena, deadline, body);
+    if (rc == RC_OK) rc = upstream_reply(&call, deadline);
+    if (rc == RC_OK) rc = read_body(&call, r->x->arena, deadline, body);
     if (rc == RC_OK) {
         health_reached(health, &call, provider);
         if (call.head.status != 200 && !l->refused_status) {
@@ -95,8 +90,8 @@ static void take(struct lists *l, struct span body)
 {
     unsigned count = 0;
     bool more;
-    if (models_read(body, &gateway.scratch, l->r->x->arena, l->models + l->count, MODELS_MAX - l->count, &count, &more) ==
-        RC_OK)
+    if (models_read(body, &gateway.scratch, l->r->x->arena, l->models + l->count, MODELS_MAX - l->count, &count,
+                    &more) == RC_OK)
         l->count += count;
 }
 
@@ -110,8 +105,7 @@ static void add_provider(struct lists *l, unsigned index)
     struct cache_answer answer;
     struct span body;
     bool evicted;
-    if (payment == PAY_NONE || l->asked[index])
-        return;
+    if (payment == PAY_NONE || l->asked[index]) return;
     l->asked[index] = true;
     digest_of(r, provider, payment, &digest);
     bool stored = cache_find(&digest, &found, &evicted) == RC_OK;
@@ -151,12 +145,12 @@ void model_list_serve(struct request *r)
         reply_error(r, 503, "overloaded", NULL, SPAN("The box has no memory left for this request; try again."));
         return;
     }
-    l.models[l.count++] = (struct model_entry){.id = SPAN("larder"), .owner = SPAN("larder"), .display_name = SPAN("Larder")};
+    l.models[l.count++] =
+        (struct model_entry){.id = SPAN("larder"), .owner = SPAN("larder"), .display_name = SPAN("Larder")};
     for (unsigned i = 0; i < r->config->route_count; i++) {
         const struct config_route *route = &r->config->routes[i];
         if (route->any_dialect || route->dialect == r->dialect)
-            for (unsigned k = 0; k < route->provider_count; k++)
-                add_provider(&l, route->providers[k]);
+            for (unsigned k = 0; k < route->provider_count; k++) add_provider(&l, route->providers[k]);
     }
     if (l.count == 1 && l.refused_status) {
         refused(&l);

@@ -48,7 +48,8 @@ static int64_t read_time(struct span s)
     bool time = two_digits(s, 11, &hour) && two_digits(s, 14, &minute) && two_digits(s, 17, &second);
     if (!date || !time) return 0;
     char sign = s.data[s.size - 1] == 'Z' || s.size < 25 ? 'Z' : s.data[s.size - 6];
-    if (sign == '+' || sign == '-') (void)(two_digits(s, s.size - 5, &offset_h) && two_digits(s, s.size - 2, &offset_m));
+    if (sign == '+' || sign == '-')
+        (void)(two_digits(s, s.size - 5, &offset_h) && two_digits(s, s.size - 2, &offset_m));
     int64_t offset = (offset_h * 60 + offset_m) * 60 * (sign == '-' ? -1 : 1);
     return days_of_date(century * 100 + year, month, day) * DAY_S + hour * 3600 + minute * 60 + second - offset;
 }
@@ -59,8 +60,8 @@ static void put_time(struct text *out, int64_t time_s)
     if (time_s < 0 || time_s / DAY_S > INT32_MAX) time_s = 0;
     date_of_days(time_s / DAY_S, &year, &month, &day);
     int64_t rest = time_s % DAY_S;
-    text_format(out, "\"%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ\"", (long long)year, (long long)month, (long long)day,
-                (long long)(rest / 3600), (long long)(rest / 60 % 60), (long long)(rest % 60));
+    text_format(out, "\"%04lld-%02lld-%02lldT%02lld:%02lld:%02lldZ\"", (long long)year, (long long)month,
+                (long long)day, (long long)(rest / 3600), (long long)(rest / 60 % 60), (long long)(rest % 60));
 }
 
 /* ---- reading */
@@ -142,8 +143,10 @@ void models_write(enum dialect dialect, const struct model_entry *models, unsign
         if (is_listed(models, i < count ? i : 0, model->id)) continue;
         text_put_text(out, separator);
         separator = ",";
-        if (openai) put_openai(out, model);
-        else put_anthropic(out, model);
+        if (openai)
+            put_openai(out, model);
+        else
+            put_anthropic(out, model);
         last = model->id;
     }
     text_put_char(out, ']');

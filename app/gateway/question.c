@@ -193,8 +193,9 @@ static enum role role_of(const struct json_value *message)
         struct span name;
         enum role role;
     } roles[] = {
-        {TABLE_TEXT("user"), ROLE_USER},        {TABLE_TEXT("system"), ROLE_SYSTEM}, {TABLE_TEXT("developer"), ROLE_SYSTEM},
-        {TABLE_TEXT("assistant"), ROLE_ASSISTANT}, {TABLE_TEXT("tool"), ROLE_TOOL},     {TABLE_TEXT("function"), ROLE_TOOL},
+        {TABLE_TEXT("user"), ROLE_USER},        {TABLE_TEXT("system"), ROLE_SYSTEM},
+        {TABLE_TEXT("developer"), ROLE_SYSTEM}, {TABLE_TEXT("assistant"), ROLE_ASSISTANT},
+        {TABLE_TEXT("tool"), ROLE_TOOL},        {TABLE_TEXT("function"), ROLE_TOOL},
     };
     struct span name = json_string(json_get(message, "role"));
     for (unsigned i = 0; i < TABLE_COUNT(roles); i++)
@@ -262,7 +263,8 @@ static size_t join_texts(const struct json_value *content, char *out, size_t roo
         if (json_kind(json_get(walk.value, "text")) != JSON_STRING) continue;
         struct span text = part_text(walk.value);
         if (!first && size++ < room) out[size - 1] = '\n';
-        if (size < room && text.size > 0) memcpy(out + size, text.data, text.size < room - size ? text.size : room - size);
+        if (size < room && text.size > 0)
+            memcpy(out + size, text.data, text.size < room - size ? text.size : room - size);
         size += text.size;
         first = false;
     }
@@ -360,7 +362,8 @@ static int compile_masks(const struct question_context *context, struct arena *a
     if (context->mask_count == 0) return RC_OK;
     struct mask *masks = arena_take(arena, context->mask_count * sizeof *masks, _Alignof(struct mask));
     if (!masks) return RC_FULL;
-    for (unsigned i = 0; i < context->mask_count; i++) CHECK(mask_compile(context->masks[i], &masks[i], error) == RC_OK);
+    for (unsigned i = 0; i < context->mask_count; i++)
+        CHECK(mask_compile(context->masks[i], &masks[i], error) == RC_OK);
     *set = (struct mask_set){masks, context->mask_count};
     return RC_OK;
 }

@@ -53,8 +53,9 @@ static void openai_object(struct span id, struct span model, uint64_t created_s,
     text_put_json(out, model);
     text_put_text(out, ",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":");
     text_put_json(out, answer);
-    text_put_text(out, ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":0,"
-                       "\"completion_tokens\":0,\"total_tokens\":0}}");
+    text_put_text(out,
+                  ",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":0,"
+                  "\"completion_tokens\":0,\"total_tokens\":0}}");
 }
 
 static void anthropic_object(struct span id, struct span model, struct span answer, struct text *out)
@@ -72,6 +73,8 @@ static void anthropic_object(struct span id, struct span model, struct span answ
 void reply_object(enum dialect dialect, struct span id, struct span model, uint64_t created_s, struct span answer,
                   struct text *out)
 {
-    if (dialect == DIALECT_OPENAI) openai_object(id, model, created_s, answer, out);
-    else anthropic_object(id, model, answer, out);
+    if (dialect == DIALECT_OPENAI)
+        openai_object(id, model, created_s, answer, out);
+    else
+        anthropic_object(id, model, answer, out);
 }

@@ -30,9 +30,12 @@ static void take_message(struct gather *g, const struct json_value *message)
     struct json_walk walk = json_walk(message);
     while (json_next(&walk)) {
         struct gather_slot *slot = gather_slot(g, ENVELOPE, 0, 0, walk.name);
-        if (is(walk.name, "content")) gather_mark(slot);
-        else if (is(walk.name, "usage")) take_usage(g, walk.value);
-        else gather_set(g, slot, walk.value);
+        if (is(walk.name, "content"))
+            gather_mark(slot);
+        else if (is(walk.name, "usage"))
+            take_usage(g, walk.value);
+        else
+            gather_set(g, slot, walk.value);
     }
 }
 
@@ -49,9 +52,12 @@ static void take_block(struct gather *g, uint32_t index, const struct json_value
     while (json_next(&walk)) {
         struct gather_slot *slot = gather_slot(g, BLOCK, index, 0, walk.name);
         bool grows = is(walk.name, "text") || is(walk.name, "thinking") || is(walk.name, "signature");
-        if (grows) gather_take(g, slot, walk.value);
-        else if (is(walk.name, "citations") && json_kind(walk.value) == JSON_ARRAY) take_list(g, slot, walk.value);
-        else gather_set(g, slot, walk.value);
+        if (grows)
+            gather_take(g, slot, walk.value);
+        else if (is(walk.name, "citations") && json_kind(walk.value) == JSON_ARRAY)
+            take_list(g, slot, walk.value);
+        else
+            gather_set(g, slot, walk.value);
     }
 }
 
@@ -78,22 +84,39 @@ static void take_end(struct gather *g, const struct json_value *event)
     struct json_walk walk = json_walk(event);
     while (json_next(&walk)) {
         if (is(walk.name, "type")) continue;
-        if (is(walk.name, "usage")) take_usage(g, walk.value);
-        else if (is(walk.name, "delta")) take_message(g, walk.value);
-        else gather_set(g, gather_slot(g, ENVELOPE, 0, 0, walk.name), walk.value);
+        if (is(walk.name, "usage"))
+            take_usage(g, walk.value);
+        else if (is(walk.name, "delta"))
+            take_message(g, walk.value);
+        else
+            gather_set(g, gather_slot(g, ENVELOPE, 0, 0, walk.name), walk.value);
     }
+}
+
+/* A block begins once, before its deltas. */
+static int take_indexed(struct gather *g, const struct json_value *event, bool start)
+{
+    int64_t index;
+    const struct json_value *block = json_get(event, "content_block");
+    bool indexed = json_i64(json_get(event, "index"), &index) == RC_OK && index >= 0 && index <= INT32_MAX;
+    if (!indexed || (start && json_string(json_get(block, "type")).size == 0)) return RC_CORRUPT;
+    bool begun = gather_find(g, BLOCK, (uint32_t)index, 0, SPAN("type"));
+    if (begun == start) return RC_CORRUPT;
+    if (start)
+        take_block(g, (uint32_t)index, block);
+    else
+        take_delta(g, (uint32_t)index, json_get(event, "delta"));
+    return RC_OK;
 }
 
 static int take_event(struct gather *g, const struct json_value *event)
 {
     struct span type = json_string(json_get(event, "type"));
-    int64_t index;
-    bool indexed = json_i64(json_get(event, "index"), &index) == RC_OK && index >= 0 && index <= INT32_MAX;
     if (is(type, "error")) return RC_CORRUPT;
+    if (is(type, "content_block_start")) return take_indexed(g, event, true);
+    if (is(type, "content_block_delta")) return take_indexed(g, event, false);
     if (is(type, "message_start")) take_message(g, json_get(event, "message"));
     if (is(type, "message_delta")) take_end(g, event);
-    if (is(type, "content_block_start") && indexed) take_block(g, (uint32_t)index, json_get(event, "content_block"));
-    if (is(type, "content_block_delta") && indexed) take_delta(g, (uint32_t)index, json_get(event, "delta"));
     return RC_OK;
 }
 
@@ -128,8 +151,10 @@ static int put_input(struct gather *g, const struct gather_slot *whole, const st
     struct span text;
     const struct json_value *parsed;
     if (!pieces || pieces->size == 0) {
-        if (whole->kind == GATHER_NOTHING) text_put_text(out, "{}");
-        else gather_write(g, whole, out);
+        if (whole->kind == GATHER_NOTHING)
+            text_put_text(out, "{}");
+        else
+            gather_write(g, whole, out);
         return RC_OK;
     }
     int rc = gather_text(g, pieces, &text);
@@ -151,8 +176,10 @@ static int put_block(struct gather *g, uint32_t index, struct text *out)
     for (const struct gather_slot *s = g->first; s && rc == RC_OK; s = s->next) {
         if (s->place != BLOCK || s->item != index) continue;
         put_name(out, &first, s->name);
-        if (is(s->name, "input")) rc = put_input(g, s, gather_find(g, INPUT, index, 0, SPAN("")), out);
-        else gather_write(g, s, out);
+        if (is(s->name, "input"))
+            rc = put_input(g, s, gather_find(g, INPUT, index, 0, SPAN("")), out);
+        else
+            gather_write(g, s, out);
     }
     text_put_char(out, '}');
     return rc;
@@ -201,9 +228,12 @@ static int put_message(struct gather *g, struct text *out)
     for (const struct gather_slot *s = g->first; s && rc == RC_OK; s = s->next) {
         if (s->place != ENVELOPE) continue;
         put_name(out, &first, s->name);
-        if (is(s->name, "content")) rc = put_content(g, out);
-        else if (s->kind == GATHER_MARK) put_usage(g, out);
-        else gather_write(g, s, out);
+        if (is(s->name, "content"))
+            rc = put_content(g, out);
+        else if (s->kind == GATHER_MARK)
+            put_usage(g, out);
+        else
+            gather_write(g, s, out);
     }
     text_put_char(out, '}');
     return rc;

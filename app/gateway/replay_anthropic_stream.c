@@ -22,8 +22,10 @@ static void put_member(struct text *out, struct span name, const struct json_val
 {
     text_put_json(out, name);
     text_put_char(out, ':');
-    if (value) json_write(out, value);
-    else text_put_text(out, "null");
+    if (value)
+        json_write(out, value);
+    else
+        text_put_text(out, "null");
 }
 
 static void begin_event(struct text *out, const char *type)
@@ -53,7 +55,8 @@ static void put_start_usage(struct text *out, const struct json_value *usage)
         separator = ",";
         if (is(walk.name, "output_tokens") && json_i64(walk.value, &tokens) == RC_OK)
             text_put_text(out, tokens > 0 ? "\"output_tokens\":1" : "\"output_tokens\":0");
-        else put_member(out, walk.name, walk.value);
+        else
+            put_member(out, walk.name, walk.value);
     }
     text_put_char(out, '}');
 }
@@ -68,9 +71,12 @@ static void send_start(struct text *out, const struct json_value *message)
         bool end = is(walk.name, "stop_reason") || is(walk.name, "stop_sequence");
         text_put_text(out, separator);
         separator = ",";
-        if (is(walk.name, "content")) text_put_text(out, "\"content\":[]");
-        else if (is(walk.name, "usage")) put_start_usage(out, walk.value);
-        else put_member(out, walk.name, end ? NULL : walk.value);
+        if (is(walk.name, "content"))
+            text_put_text(out, "\"content\":[]");
+        else if (is(walk.name, "usage"))
+            put_start_usage(out, walk.value);
+        else
+            put_member(out, walk.name, end ? NULL : walk.value);
     }
     text_put_char(out, '}');
     end_event(out);
@@ -240,7 +246,10 @@ int replay_anthropic_stream(const struct json_value *object, struct json_scratch
     if (json_kind(content) != JSON_ARRAY) return RC_CORRUPT;
     send_start(out, object);
     struct json_walk walk = json_walk(content);
-    while (json_next(&walk) && !out->truncated) send_block(&e, index++, walk.value);
+    while (json_next(&walk) && !out->truncated) {
+        if (json_string(json_get(walk.value, "type")).size == 0) return RC_CORRUPT;
+        send_block(&e, index++, walk.value);
+    }
     send_end(out, object);
     return out->truncated ? RC_TOO_LARGE : RC_OK;
 }

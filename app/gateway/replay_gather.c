@@ -65,8 +65,10 @@ struct gather_slot *gather_slot(struct gather *g, uint32_t place, uint32_t item,
     if (!kept_name || !slot) return NULL;
     if (name.size > 0) memcpy(kept_name, name.data, name.size);
     *slot = (struct gather_slot){.name = span_of(kept_name, name.size), .place = place, .item = item, .sub = sub};
-    if (g->last) g->last->next = slot;
-    else g->first = slot;
+    if (g->last)
+        g->last->next = slot;
+    else
+        g->first = slot;
     g->last = g->recent = slot;
     g->count++;
     return slot;
@@ -80,8 +82,10 @@ static void add_piece(struct gather *g, struct gather_slot *slot, struct span by
     if (bytes.size > 0) memmove(piece->bytes, bytes.data, bytes.size);
     piece->next = NULL;
     piece->size = bytes.size;
-    if (slot->last) slot->last->next = piece;
-    else slot->first = piece;
+    if (slot->last)
+        slot->last->next = piece;
+    else
+        slot->first = piece;
     slot->last = piece;
     slot->size += bytes.size;
 }
@@ -161,8 +165,10 @@ void gather_append(struct gather *g, struct gather_slot *slot, const struct json
 
 void gather_take(struct gather *g, struct gather_slot *slot, const struct json_value *value)
 {
-    if (json_kind(value) == JSON_STRING) gather_add(g, slot, json_string(value));
-    else gather_set(g, slot, value);
+    if (json_kind(value) == JSON_STRING)
+        gather_add(g, slot, json_string(value));
+    else
+        gather_set(g, slot, value);
 }
 
 int gather_text(struct gather *g, const struct gather_slot *slot, struct span *text)

@@ -44,10 +44,10 @@ struct gather_slot *gather_slot(struct gather *g, uint32_t place, uint32_t item,
 struct gather_slot *gather_find(const struct gather *g, uint32_t place, uint32_t item, uint32_t sub, struct span name);
 
 /* All of them accept a NULL slot. A null never replaces anything. */
-void gather_mark(struct gather_slot *slot);                                          /* only that it was there */
-void gather_add(struct gather *g, struct gather_slot *slot, struct span text);       /* a text grows */
-void gather_put(struct gather *g, struct gather_slot *slot, struct span text);       /* a text, as a whole */
-void gather_set(struct gather *g, struct gather_slot *slot, const struct json_value *value); /* the last stands */
+void gather_mark(struct gather_slot *slot);                                    /* only that it was there */
+void gather_add(struct gather *g, struct gather_slot *slot, struct span text); /* a text grows */
+void gather_put(struct gather *g, struct gather_slot *slot, struct span text); /* a text, as a whole */
+void gather_set(struct gather *g, struct gather_slot *slot, const struct json_value *value);    /* the last stands */
 void gather_append(struct gather *g, struct gather_slot *slot, const struct json_value *value); /* a list grows */
 /* A string grows the text, anything else is set. */
 void gather_take(struct gather *g, struct gather_slot *slot, const struct json_value *value);

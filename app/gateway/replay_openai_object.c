@@ -31,8 +31,10 @@ static void take_inner(struct gather *g, uint32_t place, uint32_t choice, uint32
     struct json_walk walk = json_walk(inner);
     while (json_next(&walk)) {
         struct gather_slot *slot = gather_slot(g, place, choice, call, walk.name);
-        if (!is(walk.name, "name")) gather_take(g, slot, walk.value);
-        else if (json_string(walk.value).size > 0) gather_put(g, slot, json_string(walk.value));
+        if (!is(walk.name, "name"))
+            gather_take(g, slot, walk.value);
+        else if (json_string(walk.value).size > 0)
+            gather_put(g, slot, json_string(walk.value));
     }
 }
 
@@ -159,8 +161,10 @@ static void put_members(struct writing *w, uint32_t place, uint32_t choice, uint
     for (const struct gather_slot *s = w->g->first; s; s = s->next) {
         if (s->place != place || s->item != choice || s->sub != call) continue;
         put_name(w, &first, s->name);
-        if (s->kind == GATHER_MARK) put_members(w, CALL_INNER, choice, call); /* only a call holds one */
-        else gather_write(w->g, s, w->out);
+        if (s->kind == GATHER_MARK)
+            put_members(w, CALL_INNER, choice, call); /* only a call holds one */
+        else
+            gather_write(w->g, s, w->out);
     }
     text_put_char(w->out, '}');
 }
@@ -202,17 +206,22 @@ static void put_message(struct writing *w, uint32_t choice)
     const struct gather_slot *role = gather_find(w->g, MESSAGE, choice, 0, SPAN("role"));
     const struct gather_slot *content = gather_find(w->g, MESSAGE, choice, 0, SPAN("content"));
     text_put_text(w->out, "{\"role\":");
-    if (role && role->kind == GATHER_VALUE) gather_write(w->g, role, w->out);
-    else text_put_text(w->out, "\"assistant\"");
+    if (role && role->kind == GATHER_VALUE)
+        gather_write(w->g, role, w->out);
+    else
+        text_put_text(w->out, "\"assistant\"");
     text_put_text(w->out, ",\"content\":");
     gather_write(w->g, content_is_null(w, choice, content) ? NULL : content, w->out);
     for (const struct gather_slot *s = w->g->first; s; s = s->next) {
         bool first = false;
         if (s->place != MESSAGE || s->item != choice || s == role || s == content) continue;
         put_name(w, &first, s->name);
-        if (s->kind != GATHER_MARK) gather_write(w->g, s, w->out);
-        else if (is(s->name, "tool_calls")) put_calls(w, choice);
-        else put_members(w, LEGACY_CALL, choice, 0);
+        if (s->kind != GATHER_MARK)
+            gather_write(w->g, s, w->out);
+        else if (is(s->name, "tool_calls"))
+            put_calls(w, choice);
+        else
+            put_members(w, LEGACY_CALL, choice, 0);
     }
     text_put_char(w->out, '}');
 }
@@ -225,9 +234,12 @@ static void put_choice(struct writing *w, uint32_t choice)
         bool first = false, delta = is(s->name, "delta");
         if (s->place != CHOICE || s->item != choice) continue;
         put_name(w, &first, delta ? SPAN("message") : s->name);
-        if (s->kind != GATHER_MARK) gather_write(w->g, s, w->out);
-        else if (delta) put_message(w, choice);
-        else put_members(w, LOGPROBS, choice, 0);
+        if (s->kind != GATHER_MARK)
+            gather_write(w->g, s, w->out);
+        else if (delta)
+            put_message(w, choice);
+        else
+            put_members(w, LOGPROBS, choice, 0);
     }
     text_put_char(w->out, '}');
 }
@@ -250,9 +262,12 @@ static void put_envelope(struct writing *w)
     for (const struct gather_slot *s = w->g->first; s; s = s->next) {
         if (s->place != ENVELOPE) continue;
         put_name(w, &first, s->name);
-        if (s->kind == GATHER_MARK) put_choices(w);
-        else if (is(s->name, "object")) text_put_text(w->out, "\"chat.completion\"");
-        else gather_write(w->g, s, w->out);
+        if (s->kind == GATHER_MARK)
+            put_choices(w);
+        else if (is(s->name, "object"))
+            text_put_text(w->out, "\"chat.completion\"");
+        else
+            gather_write(w->g, s, w->out);
     }
     text_put_char(w->out, '}');
 }

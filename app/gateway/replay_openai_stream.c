@@ -56,8 +56,10 @@ static void put_head(struct chunking *c)
     while (json_next(&walk)) {
         if (!repeats(walk.name)) continue;
         bool object = is(walk.name, "object");
-        if (object) text_put_text(c->out, "\"object\":\"chat.completion.chunk\"");
-        else put_member(c->out, walk.name, walk.value);
+        if (object)
+            text_put_text(c->out, "\"object\":\"chat.completion.chunk\"");
+        else
+            put_member(c->out, walk.name, walk.value);
         text_put_char(c->out, ',');
         named = named || object;
     }
@@ -78,8 +80,10 @@ static void put_first_head(struct chunking *c)
 
 static void begin_chunk(struct chunking *c)
 {
-    if (c->head_size == 0) put_first_head(c);
-    else text_put(c->out, c->out->data + c->head_from, c->head_size);
+    if (c->head_size == 0)
+        put_first_head(c);
+    else
+        text_put(c->out, c->out->data + c->head_from, c->head_size);
     text_put_text(c->out, "\"choices\":[");
 }
 
@@ -93,8 +97,10 @@ static void begin_delta(struct chunking *c)
     begin_chunk(c);
     text_put_text(c->out, "{\"index\":");
     const struct json_value *index = json_get(c->choice, "index");
-    if (json_kind(index) == JSON_NUMBER) json_write(c->out, index);
-    else text_put_u64(c->out, c->position);
+    if (json_kind(index) == JSON_NUMBER)
+        json_write(c->out, index);
+    else
+        text_put_u64(c->out, c->position);
     text_put_text(c->out, ",\"delta\":{");
 }
 
@@ -104,8 +110,10 @@ static void put_logprobs(struct chunking *c, bool brings)
     const struct json_value *known = json_get(c->choice, "logprobs");
     if (!known) return;
     text_put_text(c->out, ",\"logprobs\":");
-    if (brings) json_write(c->out, known);
-    else text_put_text(c->out, "null");
+    if (brings)
+        json_write(c->out, known);
+    else
+        text_put_text(c->out, "null");
 }
 
 static void end_delta(struct chunking *c, bool brings_logprobs)
@@ -128,8 +136,10 @@ static void send_role(struct chunking *c)
         bool content = is(walk.name, "content"), later = is_long(walk.value) && !is(walk.name, "role");
         if (later && !content) continue;
         text_put_text(c->out, separator);
-        if (later) text_put_text(c->out, "\"content\":\"\"");
-        else put_member(c->out, walk.name, walk.value);
+        if (later)
+            text_put_text(c->out, "\"content\":\"\"");
+        else
+            put_member(c->out, walk.name, walk.value);
         separator = ",";
     }
     end_delta(c, false);
@@ -192,8 +202,10 @@ static void put_call_start(struct text *out, const struct json_value *call)
         text_put_char(out, ',');
         text_put_json(out, walk.name);
         text_put_char(out, ':');
-        if (is_inner(walk.name, walk.value)) put_inner_start(out, walk.value);
-        else json_write(out, walk.value);
+        if (is_inner(walk.name, walk.value))
+            put_inner_start(out, walk.value);
+        else
+            json_write(out, walk.value);
     }
 }
 
@@ -260,8 +272,10 @@ static void send_finish(struct chunking *c)
     put_logprobs(c, !is_long(json_get(c->message, "content")) && !is_long(json_get(c->message, "refusal")));
     text_put_text(c->out, ",\"finish_reason\":");
     const struct json_value *reason = json_get(c->choice, "finish_reason");
-    if (reason) json_write(c->out, reason);
-    else text_put_text(c->out, "null");
+    if (reason)
+        json_write(c->out, reason);
+    else
+        text_put_text(c->out, "null");
     struct json_walk walk = json_walk(c->choice);
     while (json_next(&walk)) {
         if (is_one_of(walk.name, apart, 4)) continue;

@@ -29,8 +29,7 @@ void request_id_make(char id[REQUEST_ID_SIZE + 1])
 {
     static struct hash_key key;
     static uint64_t counter;
-    if (counter == 0)
-        crypto_random(&key, sizeof key);
+    if (counter == 0) crypto_random(&key, sizeof key);
     counter++;
     struct hash128 h = hash_of(&key, &counter, sizeof counter);
     memcpy(id, "req_", 4);
@@ -68,8 +67,7 @@ static void put_framing(struct text *out, const struct reply *reply, bool keep_a
 
 static void put_origin(struct text *out, struct span origin)
 {
-    if (origin.size == 0)
-        return;
+    if (origin.size == 0) return;
     text_put_text(out, "Access-Control-Allow-Origin: ");
     text_put_span(out, origin);
     text_put_text(out, "\r\nVary: Origin\r\nAccess-Control-Expose-Headers: *\r\n");
@@ -81,19 +79,14 @@ static void put_larder(struct text *out, const struct reply *reply, uint64_t ove
     text_put_text(out, reply->cache_status);
     text_put(out, "\r\n", 2);
     put_line(out, "x-larder-hit", hit_names[reply->hit]);
-    if (reply->miss)
-        put_line(out, "x-larder-miss", reply->miss);
-    if (reply->entry)
-        put_number(out, "x-larder-entry", reply->entry);
-    if (reply->age_s >= 0)
-        put_number(out, "Age", (uint64_t)reply->age_s);
-    if (reply->upstream_ms >= 0)
-        put_number(out, "x-larder-upstream-ms", (uint64_t)reply->upstream_ms);
+    if (reply->miss) put_line(out, "x-larder-miss", reply->miss);
+    if (reply->entry) put_number(out, "x-larder-entry", reply->entry);
+    if (reply->age_s >= 0) put_number(out, "Age", (uint64_t)reply->age_s);
+    if (reply->upstream_ms >= 0) put_number(out, "x-larder-upstream-ms", (uint64_t)reply->upstream_ms);
     put_number(out, "x-larder-overhead-us", overhead_us);
     text_format(out, "Server-Timing: larder;dur=%u.%03u", (unsigned)(overhead_us / 1000),
                 (unsigned)(overhead_us % 1000));
-    if (reply->upstream_ms >= 0)
-        text_format(out, ", upstream;dur=%u", (unsigned)reply->upstream_ms);
+    if (reply->upstream_ms >= 0) text_format(out, ", upstream;dur=%u", (unsigned)reply->upstream_ms);
     text_put(out, "\r\n", 2);
 }
 
@@ -104,17 +97,13 @@ void reply_head(struct text *out, const struct reply *reply, enum dialect dialec
     http_date(clock_wall_us(), date);
     text_format(out, "HTTP/1.1 %u %s\r\n", reply->status, http_reason(reply->status));
     put_line(out, "Date", date);
-    if (reply->content_type)
-        put_line(out, "Content-Type", reply->content_type);
+    if (reply->content_type) put_line(out, "Content-Type", reply->content_type);
     put_framing(out, reply, keep_alive, minor_version);
     put_origin(out, origin);
     put_larder(out, reply, overhead_us);
-    if (reply->own_request_id)
-        put_line(out, dialect == DIALECT_ANTHROPIC ? "request-id" : "x-request-id", request_id);
-    if (reply->retry_after_s >= 0)
-        put_number(out, "Retry-After", (uint64_t)reply->retry_after_s);
-    if (reply->should_retry)
-        put_line(out, "x-should-retry", reply->should_retry);
+    if (reply->own_request_id) put_line(out, dialect == DIALECT_ANTHROPIC ? "request-id" : "x-request-id", request_id);
+    if (reply->retry_after_s >= 0) put_number(out, "Retry-After", (uint64_t)reply->retry_after_s);
+    if (reply->should_retry) put_line(out, "x-should-retry", reply->should_retry);
     text_put_span(out, reply->extra);
     text_put(out, "\r\n", 2);
 }
@@ -132,8 +121,7 @@ void reply_body(struct request *r, struct reply *reply, struct span body)
     struct text out = text_on(buffer, room);
     reply->length = body.size;
     reply_head(&out, reply, r->dialect, r->id, r->origin, exchange_keep_alive(x), x->head.minor_version, overhead);
-    if (!span_equal(x->head.method, SPAN("HEAD")))
-        text_put_span(&out, body);
+    if (!span_equal(x->head.method, SPAN("HEAD"))) text_put_span(&out, body);
     (void)exchange_send(x, out.data, out.size);
     journal_reply(r, reply->status, reply->hit, reply->miss, -1, overhead);
 }
@@ -150,7 +138,6 @@ void reply_error(struct request *r, unsigned status, const char *code, const cha
 {
     struct reply reply;
     reply_defaults(&reply, status);
-    if (cache_status)
-        reply.cache_status = cache_status;
+    if (cache_status) reply.cache_status = cache_status;
     reply_error_with(r, &reply, code, message);
 }

@@ -12,8 +12,8 @@
 struct reply {
     unsigned status;
     const char *content_type;
-    bool chunked;           /* else `length` bytes follow */
-    bool until_close;       /* HTTP/1.0 without length */
+    bool chunked;     /* else `length` bytes follow */
+    bool until_close; /* HTTP/1.0 without length */
     uint64_t length;
     enum hit_kind hit;
     const char *cache_status; /* after "larder; " */

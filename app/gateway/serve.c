@@ -32,7 +32,8 @@ static void classify_path(struct request *r)
 {
     const struct http_head *head = &r->x->head;
     for (unsigned i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++)
-        if (span_equal(head->path, span_text(endpoints[i].path)) && span_equal(head->method, span_text(endpoints[i].method))) {
+        if (span_equal(head->path, span_text(endpoints[i].path)) &&
+            span_equal(head->method, span_text(endpoints[i].method))) {
             r->endpoint = endpoints[i].endpoint;
             r->dialect = endpoints[i].dialect;
             return;
@@ -66,8 +67,7 @@ static int admit(struct request *r)
 static int check_size(struct request *r)
 {
     const struct http_head *head = &r->x->head;
-    if (head->body != HTTP_BODY_SIZED || head->content_length <= r->config->limits.body)
-        return RC_OK;
+    if (head->body != HTTP_BODY_SIZED || head->content_length <= r->config->limits.body) return RC_OK;
     request_id_make(r->id);
     r->x->close_after = true;
     reply_error(r, 413, "request_too_large", NULL, SPAN("The request body is larger than limits.body of the box."));
@@ -76,15 +76,16 @@ static int check_size(struct request *r)
 
 static int identify_tenant(struct request *r)
 {
-    if (tenant_identify(r) == RC_OK)
-        return RC_OK;
+    if (tenant_identify(r) == RC_OK) return RC_OK;
     r->x->close_after = !r->x->body_done;
     struct reply reply;
     reply_defaults(&reply, 401);
     reply.should_retry = "false";
-    reply_error_with(r, &reply, "invalid_api_key",
-                     SPAN("Incorrect API key provided: this virtual key is not known here, or was revoked. Make one with: larder ctl "
-                          "tenant add NAME"));
+    reply_error_with(
+        r, &reply, "invalid_api_key",
+        SPAN(
+            "Incorrect API key provided: this virtual key is not known here, or was revoked. Make one with: larder ctl "
+            "tenant add NAME"));
     return RC_DENIED;
 }
 
@@ -92,12 +93,12 @@ static int identify_tenant(struct request *r)
 static int keep(struct request *r)
 {
     if (exchange_keep(r->x) != RC_OK) {
-        reply_error(r, 503, "overloaded", NULL, SPAN("The box has no memory left for this request; try again in a moment."));
+        reply_error(r, 503, "overloaded", NULL,
+                    SPAN("The box has no memory left for this request; try again in a moment."));
         return RC_FULL;
     }
     r->credential = access_credential(&r->x->head);
-    if (r->origin.size)
-        r->origin = http_field(&r->x->head, "origin");
+    if (r->origin.size) r->origin = http_field(&r->x->head, "origin");
     return RC_OK;
 }
 
@@ -110,13 +111,11 @@ static struct span scope_of(struct request *r)
                                         "anthropic-beta",      "anthropic-version", "x-larder-namespace"};
     size_t room = 64 + r->x->head.size + sizeof names;
     char *bytes = arena_take(r->x->arena, room, 1);
-    if (!bytes)
-        return (struct span){0};
+    if (!bytes) return (struct span){0};
     struct text out = text_on(bytes, room);
     bool shared = r->route && r->route->share_box && tenant_is_proven(&r->tenant);
     text_put(&out, shared ? "box" : "own", 3);
-    if (!shared)
-        text_put(&out, (const char *)r->tenant.id, sizeof r->tenant.id);
+    if (!shared) text_put(&out, (const char *)r->tenant.id, sizeof r->tenant.id);
     text_put_text(&out, dialect_name(r->dialect));
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct span value = http_field(&r->x->head, names[i]);
@@ -135,16 +134,14 @@ static int read_question(struct request *r)
     struct span error = {0};
     struct question_context context = {.dialect = r->dialect, .scope = scope_of(r)};
     int rc = question_read(r->body, &context, &gateway.scratch, r->x->arena, &r->question, &error);
-    if (rc == RC_OK)
-        r->route = gateway_route(r->config, r->dialect, r->question.model);
+    if (rc == RC_OK) r->route = gateway_route(r->config, r->dialect, r->question.model);
     if (rc == RC_OK && r->route && (r->route->mask_count || r->route->share_box)) {
         context.masks = r->route->masks;
         context.mask_count = r->route->mask_count;
         context.scope = scope_of(r);
         rc = question_read(r->body, &context, &gateway.scratch, r->x->arena, &r->question, &error);
     }
-    if (rc == RC_OK)
-        return rc;
+    if (rc == RC_OK) return rc;
     bool theirs = rc == RC_INVALID || rc == RC_TOO_LARGE;
     reply_error(r, theirs ? 400 : 503, theirs ? "invalid_body" : "overloaded", NULL,
                 error.size ? error : SPAN("The box has no memory left for this request; try again in a moment."));
@@ -153,8 +150,8 @@ static int read_question(struct request *r)
 
 static bool bypasses(const struct request *r)
 {
-    return r->question.bypass || (r->question.flags & QUESTION_DUPLICATE) || r->directives.no_store || !r->route->exact ||
-           (r->tenant.kind == TENANT_LOCAL && !r->anonymous_allowed);
+    return r->question.bypass || (r->question.flags & QUESTION_DUPLICATE) || r->directives.no_store ||
+           !r->route->exact || (r->tenant.kind == TENANT_LOCAL && !r->anonymous_allowed);
 }
 
 static void refuse_only_if_cached(struct request *r)
@@ -182,8 +179,7 @@ static void explain_miss(struct request *r, bool bypass)
         r->miss = MISS_BYPASS;
     else if (known != MISS_NONE)
         r->miss = known;
-    if (!bypass)
-        miss_remember(&r->question.parts);
+    if (!bypass) miss_remember(&r->question.parts);
 }
 
 static void answer_upstream(struct request *r, bool bypass)
@@ -199,16 +195,13 @@ static void answer_upstream(struct request *r, bool bypass)
 static void serve_question(struct request *r)
 {
     bool bypass = bypasses(r);
-    if (!bypass && !tenant_was_rejected(&r->tenant) && answer_exact(r) == RC_OK)
-        return;
-    if (answer_pack(r, false) == RC_OK)
-        return;
+    if (!bypass && !tenant_was_rejected(&r->tenant) && answer_exact(r) == RC_OK) return;
+    if (answer_pack(r, false) == RC_OK) return;
     if (span_equal(r->question.model, SPAN("larder"))) {
         refuse_larder_model(r);
         return;
     }
-    if (!bypass && flight_join(r) == RC_OK)
-        return;
+    if (!bypass && flight_join(r) == RC_OK) return;
     answer_upstream(r, bypass);
 }
 
@@ -219,9 +212,11 @@ static void refuse_body(struct request *r, int rc)
     if (rc == RC_INVALID)
         reply_error(r, 400, "invalid_body", NULL, SPAN("The chunked body is not well formed."));
     else if (rc == RC_TIMEOUT)
-        reply_error(r, 408, "body_timeout", NULL, SPAN("The request body did not come in time: see limits.timeouts.body."));
+        reply_error(r, 408, "body_timeout", NULL,
+                    SPAN("The request body did not come in time: see limits.timeouts.body."));
     else if (rc == RC_FULL)
-        reply_error(r, 503, "overloaded", NULL, SPAN("The box has no memory left for this request; try again in a moment."));
+        reply_error(r, 503, "overloaded", NULL,
+                    SPAN("The box has no memory left for this request; try again in a moment."));
     else
         exchange_abort(r->x); /* the client is gone */
 }
@@ -236,21 +231,19 @@ static void serve_chat(struct request *r)
     if (rc == RC_OK) {
         directives_read(&r->x->head, &r->directives);
         r->shortcut = shortcut_hash(r);
-        if (!r->directives.present && answer_shortcut(r) == RC_OK)
-            return;
+        if (!r->directives.present && answer_shortcut(r) == RC_OK) return;
     }
     request_id_make(r->id);
-    if (keep(r) != RC_OK || identify_tenant(r) != RC_OK)
-        return;
+    if (keep(r) != RC_OK || identify_tenant(r) != RC_OK) return;
     r->body = r->x->body;
     if (rc == RC_TOO_LARGE) {
         forward_stream(r, true, r->body, true);
         return;
     }
-    if (read_question(r) != RC_OK)
-        return;
+    if (read_question(r) != RC_OK) return;
     if (!r->route) {
-        reply_error(r, 404, "model_not_found", NULL, SPAN("No route of the configuration matches this model: see `routes`."));
+        reply_error(r, 404, "model_not_found", NULL,
+                    SPAN("No route of the configuration matches this model: see `routes`."));
         return;
     }
     serve_question(r);
@@ -264,7 +257,8 @@ static void serve_pass(struct request *r)
     if (r->tenant.kind != TENANT_PASSTHROUGH) {
         r->x->close_after = has_body;
         reply_error(r, 404, "not_found", "fwd=bypass",
-                    SPAN("This path is not one of the box's; other /v1/ paths pass through only with the client's own API key."));
+                    SPAN("This path is not one of the box's; other /v1/ paths pass through only with the client's own "
+                         "API key."));
         return;
     }
     forward_stream(r, false, (struct span){0}, has_body);
@@ -281,13 +275,13 @@ static void serve_unknown(struct request *r)
         return;
     }
     reply_error(r, 404, "not_found", NULL,
-                SPAN("Not found. The box serves /v1/chat/completions, /v1/messages and /v1/models; other /v1/ paths pass through."));
+                SPAN("Not found. The box serves /v1/chat/completions, /v1/messages and /v1/models; other /v1/ paths "
+                     "pass through."));
 }
 
 static void serve(struct request *r)
 {
-    if (admit(r) != RC_OK || check_size(r) != RC_OK)
-        return;
+    if (admit(r) != RC_OK || check_size(r) != RC_OK) return;
     if (r->endpoint == ENDPOINT_CHAT) {
         serve_chat(r);
         return;
@@ -297,8 +291,7 @@ static void serve(struct request *r)
         access_answer_preflight(r);
         return;
     }
-    if (keep(r) != RC_OK || identify_tenant(r) != RC_OK)
-        return;
+    if (keep(r) != RC_OK || identify_tenant(r) != RC_OK) return;
     if (r->endpoint == ENDPOINT_MODELS)
         model_list_serve(r);
     else if (r->endpoint == ENDPOINT_PASS)

@@ -17,7 +17,7 @@ static const char *const counting_fields[] = {"openai-organization", "openai-pro
 int shortcut_reserve(void)
 {
     void *region;
-    int rc = plan_take("gateway short cuts", SHORTCUT_SLOTS, sizeof(struct shortcut), PLAN_LAZY, 0, NULL, &region);
+    int rc = plan_take("gateway short cuts", SHORTCUT_SLOTS, sizeof(struct shortcut), PLAN_TOUCHED, 0, NULL, &region);
     slots = region;
     return rc;
 }
@@ -26,8 +26,7 @@ static void add_span(struct hash_state *h, struct span s)
 {
     uint32_t size = (uint32_t)s.size;
     hash_add(h, &size, sizeof size);
-    if (s.size)
-        hash_add(h, s.data, s.size);
+    if (s.size) hash_add(h, s.data, s.size);
 }
 
 static bool counts(struct span name, unsigned *which)
@@ -76,7 +75,8 @@ const struct shortcut *shortcut_find(struct hash128 key)
 {
     struct shortcut *set = set_of(key);
     for (unsigned i = 0; i < WAYS; i++)
-        if (set[i].low == key.low && set[i].high == key.high && set[i].entry && set[i].epoch == (uint32_t)gateway.epoch) {
+        if (set[i].low == key.low && set[i].high == key.high && set[i].entry &&
+            set[i].epoch == (uint32_t)gateway.epoch) {
             set[i].used = ++tick;
             return &set[i];
         }
@@ -93,8 +93,7 @@ void shortcut_put(struct hash128 key, uint64_t entry, unsigned variant, uint64_t
             slot = &set[i];
             break;
         }
-        if (set[i].epoch != (uint32_t)gateway.epoch || set[i].used < slot->used)
-            slot = &set[i];
+        if (set[i].epoch != (uint32_t)gateway.epoch || set[i].used < slot->used) slot = &set[i];
     }
     *slot = (struct shortcut){.low = key.low,
                               .high = key.high,

@@ -26,8 +26,7 @@ static int send_pending(struct sink *sink)
     size_t sent = 0;
     int rc = send_bytes(sink, sink->pending + sink->pending_at, (size_t)(sink->pending_size - sink->pending_at), &sent);
     sink->pending_at = (uint8_t)(sink->pending_at + sent);
-    if (rc == RC_OK)
-        sink->pending_at = sink->pending_size = 0;
+    if (rc == RC_OK) sink->pending_at = sink->pending_size = 0;
     return rc;
 }
 
@@ -51,10 +50,8 @@ static struct span next_run(struct sink *sink, const struct sink_view *view)
 {
     size_t end = view->size;
     if (view->skip_to > view->skip_from) {
-        if (sink->at >= view->skip_from && sink->at < view->skip_to)
-            sink->at = view->skip_to;
-        if (sink->at < view->skip_from && end > view->skip_from)
-            end = view->skip_from;
+        if (sink->at >= view->skip_from && sink->at < view->skip_to) sink->at = view->skip_to;
+        if (sink->at < view->skip_from && end > view->skip_from) end = view->skip_from;
     }
     return sink->at < end ? span_of(view->data + sink->at, end - sink->at) : (struct span){0};
 }
@@ -62,8 +59,7 @@ static struct span next_run(struct sink *sink, const struct sink_view *view)
 /* Chunk head, bytes and end in one send; what the socket leaves over becomes chunk_left and pending. */
 static int send_chunk(struct sink *sink, struct span run)
 {
-    if (run.size > FRAME_MAX)
-        run.size = FRAME_MAX;
+    if (run.size > FRAME_MAX) run.size = FRAME_MAX;
     size_t head = http_chunk_head(frame, run.size), sent = 0;
     memcpy(frame + head, run.data, run.size);
     memcpy(frame + head + run.size, "\r\n", 2);
@@ -71,8 +67,7 @@ static int send_chunk(struct sink *sink, struct span run)
     if (rc == RC_OK) {
         sink->at += run.size;
     } else if (rc == RC_AGAIN && sent < head) {
-        if (sent == 0)
-            return rc;
+        if (sent == 0) return rc;
         set_pending(sink, frame + sent, head - sent);
         sink->chunk_left = run.size;
     } else if (rc == RC_AGAIN && sent < head + run.size) {
@@ -99,8 +94,7 @@ static int send_chunk_rest(struct sink *sink, const struct sink_view *view)
     int rc = send_bytes(sink, view->data + sink->at, sink->chunk_left, &sent);
     sink->at += sent;
     sink->chunk_left -= sent;
-    if (rc == RC_OK)
-        set_pending(sink, "\r\n", 2);
+    if (rc == RC_OK) set_pending(sink, "\r\n", 2);
     return rc;
 }
 
@@ -110,8 +104,7 @@ static int send_end(struct sink *sink, bool *done)
         sink->ending = true;
         set_pending(sink, "0\r\n\r\n", 5);
         int rc = send_pending(sink);
-        if (rc != RC_OK)
-            return rc;
+        if (rc != RC_OK) return rc;
     }
     *done = true;
     return RC_OK;

@@ -15,9 +15,9 @@ enum sink_framing { SINK_SIZED, SINK_CHUNKED, SINK_UNTIL_CLOSE };
 /* What a sink reads from: the part of a body that may be sent now, with one run of bytes left out. */
 struct sink_view {
     const char *data;
-    size_t size;          /* sendable now */
+    size_t size;               /* sendable now */
     size_t skip_from, skip_to; /* a hidden run; equal: none */
-    bool complete;        /* nothing will follow */
+    bool complete;             /* nothing will follow */
 };
 
 struct sink_source; /* the flight */
@@ -27,12 +27,12 @@ struct sink {
     struct sink *next, *previous;
     struct connection *connection;
     uint64_t started_us;
-    size_t at;          /* offset in the view */
-    size_t chunk_left;  /* of the chunk whose head has been sent */
+    size_t at;             /* offset in the view */
+    size_t chunk_left;     /* of the chunk whose head has been sent */
     struct span head_rest; /* of a reply head that the socket did not take whole */
     struct span origin;
     const char *miss;
-    char pending[24];   /* chunk head or end that is due */
+    char pending[24]; /* chunk head or end that is due */
     uint8_t pending_size, pending_at;
     uint8_t framing, view, dialect, minor_version;
     bool leader, head_sent, ending, keep_alive, blocked;

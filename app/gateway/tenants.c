@@ -15,7 +15,7 @@ enum { HASH_SIZE = 16, LINE_MAX_SIZE = 160, FILE_MAX = TENANTS_MAX * LINE_MAX_SI
 struct row {
     char name[TENANT_NAME_MAX + 1]; /* empty: free */
     uint8_t id[ENTRY_TENANT_SIZE];
-    uint8_t hash[HASH_SIZE];        /* of its key under the box secret */
+    uint8_t hash[HASH_SIZE]; /* of its key under the box secret */
     uint64_t created_s;
     bool revoked;
 };
@@ -48,12 +48,11 @@ static int read_row(struct span line)
 {
     struct span word[5];
     struct row row = {0};
-    for (unsigned i = 0; i < 5; i++)
-        line = span_cut(line, ' ', &word[i]);
-    if (word[0].size == 0 || word[0].size > TENANT_NAME_MAX || row_count == TENANTS_MAX)
-        return RC_INVALID;
+    for (unsigned i = 0; i < 5; i++) line = span_cut(line, ' ', &word[i]);
+    if (word[0].size == 0 || word[0].size > TENANT_NAME_MAX || row_count == TENANTS_MAX) return RC_INVALID;
     memcpy(row.name, word[0].data, word[0].size);
-    if (hex_decode(word[1], row.id, sizeof row.id) != RC_OK || hex_decode(word[2], row.hash, sizeof row.hash) != RC_OK ||
+    if (hex_decode(word[1], row.id, sizeof row.id) != RC_OK ||
+        hex_decode(word[2], row.hash, sizeof row.hash) != RC_OK ||
         span_to_u64(word[3], UINT32_MAX, &row.created_s) != RC_OK)
         return RC_INVALID;
     row.revoked = span_equal(word[4], SPAN("revoked"));
@@ -65,8 +64,7 @@ static int read_tenants(char *message, size_t message_size)
 {
     size_t size;
     int rc = file_read(tenants_path, file_text, sizeof file_text, &size);
-    if (rc == RC_NOT_FOUND)
-        return RC_OK;
+    if (rc == RC_NOT_FOUND) return RC_OK;
     struct span rest = span_of(file_text, size);
     for (unsigned number = 1; rc == RC_OK && rest.size; number++) {
         struct span line;
@@ -77,8 +75,7 @@ static int read_tenants(char *message, size_t message_size)
             return RC_INVALID;
         }
     }
-    if (rc != RC_OK)
-        snprintf(message, message_size, "cannot read %s: %s", tenants_path, rc_name(rc));
+    if (rc != RC_OK) snprintf(message, message_size, "cannot read %s: %s", tenants_path, rc_name(rc));
     return rc;
 }
 
@@ -86,8 +83,7 @@ static int read_secret(const char *path, char *message, size_t message_size)
 {
     size_t size;
     int rc = file_read(path, gateway.box_secret, sizeof gateway.box_secret, &size);
-    if (rc == RC_OK && size == sizeof gateway.box_secret)
-        return RC_OK;
+    if (rc == RC_OK && size == sizeof gateway.box_secret) return RC_OK;
     if (rc != RC_NOT_FOUND) {
         snprintf(message, message_size, "%s should hold %zu bytes: restore it, or remove it to start with new tenants",
                  path, sizeof gateway.box_secret);
@@ -125,20 +121,17 @@ static const struct row *find_key(struct span key)
     const struct row *found = NULL;
     keyed("larder virtual key", key, hash);
     for (unsigned i = 0; i < row_count; i++)
-        if (crypto_equal(rows[i].hash, hash, HASH_SIZE) && !rows[i].revoked)
-            found = &rows[i];
+        if (crypto_equal(rows[i].hash, hash, HASH_SIZE) && !rows[i].revoked) found = &rows[i];
     return found;
 }
 
 int tenant_identify(struct request *r)
 {
     memset(&r->tenant, 0, sizeof r->tenant);
-    if (r->credential.size == 0)
-        return RC_OK;
+    if (r->credential.size == 0) return RC_OK;
     if (span_starts_with(r->credential, SPAN("lk-"))) {
         const struct row *row = find_key(r->credential);
-        if (!row)
-            return RC_DENIED;
+        if (!row) return RC_DENIED;
         r->tenant.kind = TENANT_VIRTUAL;
         memcpy(r->tenant.id, row->id, sizeof r->tenant.id);
         return RC_OK;
@@ -151,30 +144,24 @@ int tenant_identify(struct request *r)
 void tenant_reject(const struct tenant *tenant)
 {
     uint64_t first = first_bytes(tenant);
-    if (tenant->kind != TENANT_PASSTHROUGH)
-        return;
-    if (proven[first % PROVEN_MAX] == first)
-        proven[first % PROVEN_MAX] = 0;
-    if (!tenant_is_rejected(first))
-        rejected[rejected_count++ % TENANTS_REJECTED] = first;
+    if (tenant->kind != TENANT_PASSTHROUGH) return;
+    if (proven[first % PROVEN_MAX] == first) proven[first % PROVEN_MAX] = 0;
+    if (!tenant_is_rejected(first)) rejected[rejected_count++ % TENANTS_REJECTED] = first;
 }
 
 void tenant_accept(const struct tenant *tenant)
 {
     uint64_t first = first_bytes(tenant);
-    if (tenant->kind != TENANT_PASSTHROUGH)
-        return;
+    if (tenant->kind != TENANT_PASSTHROUGH) return;
     proven[first % PROVEN_MAX] = first;
     for (unsigned i = 0; i < TENANTS_REJECTED && i < rejected_count; i++)
-        if (rejected[i] == first)
-            rejected[i] = 0;
+        if (rejected[i] == first) rejected[i] = 0;
 }
 
 bool tenant_is_rejected(uint64_t first)
 {
     for (unsigned i = 0; i < TENANTS_REJECTED && i < rejected_count; i++)
-        if (rejected[i] == first && first)
-            return true;
+        if (rejected[i] == first && first) return true;
     return false;
 }
 
@@ -186,7 +173,8 @@ bool tenant_was_rejected(const struct tenant *tenant)
 bool tenant_is_proven(const struct tenant *tenant)
 {
     uint64_t first = first_bytes(tenant);
-    return tenant->kind == TENANT_VIRTUAL || (tenant->kind == TENANT_PASSTHROUGH && proven[first % PROVEN_MAX] == first);
+    return tenant->kind == TENANT_VIRTUAL ||
+           (tenant->kind == TENANT_PASSTHROUGH && proven[first % PROVEN_MAX] == first);
 }
 
 struct save_job {
@@ -219,8 +207,7 @@ static int save(void)
 static struct row *find_name(struct span name)
 {
     for (unsigned i = 0; i < row_count; i++)
-        if (span_equal(name, span_text(rows[i].name)))
-            return &rows[i];
+        if (span_equal(name, span_text(rows[i].name))) return &rows[i];
     return NULL;
 }
 
@@ -228,10 +215,9 @@ static bool name_is_fine(struct span name)
 {
     for (size_t i = 0; i < name.size; i++) {
         char c = name.data[i];
-        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                    c == '.';
-        if (!fine)
-            return false;
+        bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                    c == '_' || c == '.';
+        if (!fine) return false;
     }
     return name.size > 0 && name.size <= TENANT_NAME_MAX;
 }
@@ -262,14 +248,10 @@ static int commit(struct row *row, struct row before, bool added)
 
 int tenant_add(struct span name, char key[TENANT_KEY_SIZE + 1])
 {
-    if (!name_is_fine(name))
-        return RC_INVALID;
-    if (saving)
-        return RC_AGAIN;
-    if (find_name(name))
-        return RC_EXISTS;
-    if (row_count == TENANTS_MAX)
-        return RC_FULL;
+    if (!name_is_fine(name)) return RC_INVALID;
+    if (saving) return RC_AGAIN;
+    if (find_name(name)) return RC_EXISTS;
+    if (row_count == TENANTS_MAX) return RC_FULL;
     struct row *row = &rows[row_count++];
     *row = (struct row){.created_s = clock_wall_us() / CLOCK_SECOND};
     memcpy(row->name, name.data, name.size);
@@ -281,10 +263,8 @@ int tenant_add(struct span name, char key[TENANT_KEY_SIZE + 1])
 int tenant_rotate(struct span name, char key[TENANT_KEY_SIZE + 1])
 {
     struct row *row = find_name(name);
-    if (!row)
-        return RC_NOT_FOUND;
-    if (saving)
-        return RC_AGAIN;
+    if (!row) return RC_NOT_FOUND;
+    if (saving) return RC_AGAIN;
     struct row before = *row;
     make_key(row, key);
     row->revoked = false;
@@ -294,10 +274,8 @@ int tenant_rotate(struct span name, char key[TENANT_KEY_SIZE + 1])
 int tenant_revoke(struct span name)
 {
     struct row *row = find_name(name);
-    if (!row)
-        return RC_NOT_FOUND;
-    if (saving)
-        return RC_AGAIN;
+    if (!row) return RC_NOT_FOUND;
+    if (saving) return RC_AGAIN;
     struct row before = *row;
     row->revoked = true;
     return commit(row, before, false);
@@ -307,6 +285,5 @@ void tenant_list(struct text *out)
 {
     for (unsigned i = 0; i < row_count; i++)
         text_format(out, "%-24s %s\n", rows[i].name, rows[i].revoked ? "revoked" : "active");
-    if (row_count == 0)
-        text_put_text(out, "no virtual keys yet: larder ctl tenant add NAME\n");
+    if (row_count == 0) text_put_text(out, "no virtual keys yet: larder ctl tenant add NAME\n");
 }

@@ -14,7 +14,7 @@
 #include "app/gateway/gateway.h"
 
 enum {
-    TENANTS_MAX = 256,       /* keys a small site hands out */
+    TENANTS_MAX = 256, /* keys a small site hands out */
     TENANT_NAME_MAX = 48,
     TENANT_KEY_SIZE = 43,    /* "lk-" and 40 hex digits: 160 random bits */
     TENANTS_REJECTED = 1024, /* passthrough tenants whose credential a provider refused lately */

@@ -11,33 +11,52 @@ enum { HEAD_EXTRA = 1024, BREAKER_CONNECTS = 5 /* connects in a row that open th
 enum payment payment_of(const struct request *r, const struct config_provider *provider)
 {
     bool keyless = provider->key.size == 0 && !provider->passthrough;
-    if (r->tenant.kind == TENANT_VIRTUAL)
-        return provider->key.size ? PAY_BOX_KEY : keyless ? PAY_FREE : PAY_NONE;
-    if (r->tenant.kind == TENANT_PASSTHROUGH)
-        return provider->passthrough ? PAY_CLIENT : keyless ? PAY_FREE : PAY_NONE;
+    if (r->tenant.kind == TENANT_VIRTUAL) return provider->key.size ? PAY_BOX_KEY : keyless ? PAY_FREE : PAY_NONE;
+    if (r->tenant.kind == TENANT_PASSTHROUGH) return provider->passthrough ? PAY_CLIENT : keyless ? PAY_FREE : PAY_NONE;
     return keyless && r->anonymous_allowed ? PAY_FREE : PAY_NONE;
 }
 
 /* Fields of the request that never go up: framing and credentials are written anew, the rest belongs to this hop, to a
  * browser, or to us. */
-static const char *const kept_back[] = {"host",          "content-length", "transfer-encoding", "expect",
-                                        "authorization", "x-api-key",      "accept-encoding",   "origin",
-                                        "referer",       "cookie",         "forwarded",         "via",
-                                        "prefer",        "proxy-authorization"};
+static const char *const kept_back[] = {"host",
+                                        "content-length",
+                                        "transfer-encoding",
+                                        "expect",
+                                        "authorization",
+                                        "x-api-key",
+                                        "accept-encoding",
+                                        "origin",
+                                        "referer",
+                                        "cookie",
+                                        "forwarded",
+                                        "via",
+                                        "prefer",
+                                        "proxy-authorization"};
 
-static const char *const stays_with_origin[] = {"set-cookie",      "set-cookie2",       "alt-svc",
-                                                "strict-transport-security",            "content-length",
-                                                "transfer-encoding", "content-encoding", "content-type",
-                                                "date",            "server",            "age",
-                                                "cache-status",    "connection",        "keep-alive",
-                                                "access-control-allow-origin",          "access-control-expose-headers",
-                                                "x-should-retry",  "server-timing",     "trailer"};
+static const char *const stays_with_origin[] = {"set-cookie",
+                                                "set-cookie2",
+                                                "alt-svc",
+                                                "strict-transport-security",
+                                                "content-length",
+                                                "transfer-encoding",
+                                                "content-encoding",
+                                                "content-type",
+                                                "date",
+                                                "server",
+                                                "age",
+                                                "cache-status",
+                                                "connection",
+                                                "keep-alive",
+                                                "access-control-allow-origin",
+                                                "access-control-expose-headers",
+                                                "x-should-retry",
+                                                "server-timing",
+                                                "trailer"};
 
 static bool among(struct span name, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (span_equal_nocase(name, span_text(list[i])))
-            return true;
+        if (span_equal_nocase(name, span_text(list[i]))) return true;
     return false;
 }
 
@@ -58,8 +77,7 @@ static void put_path(struct text *out, const struct request *r, const struct con
     struct span path = r->x->head.path;
     text_put_span(out, provider->base_path);
     bool has_version = provider->dialect == DIALECT_OPENAI && provider->base_path.size > 0;
-    if (has_version && span_starts_with(path, SPAN("/v1/")))
-        path = span_of(path.data + 3, path.size - 3);
+    if (has_version && span_starts_with(path, SPAN("/v1/"))) path = span_of(path.data + 3, path.size - 3);
     text_put_span(out, path);
     if (r->x->head.query.size) {
         text_put_char(out, '?');
@@ -81,10 +99,8 @@ static void put_credential(struct text *out, const struct request *r, const stru
     if (payment == PAY_CLIENT) {
         struct span authorization = http_field(&r->x->head, "authorization");
         struct span key = http_field(&r->x->head, "x-api-key");
-        if (authorization.data)
-            put_field(out, SPAN("Authorization"), authorization);
-        if (key.data)
-            put_field(out, SPAN("x-api-key"), key);
+        if (authorization.data) put_field(out, SPAN("Authorization"), authorization);
+        if (key.data) put_field(out, SPAN("x-api-key"), key);
     } else if (payment == PAY_BOX_KEY && provider->dialect == DIALECT_ANTHROPIC) {
         put_field(out, SPAN("x-api-key"), provider->key);
     } else if (payment == PAY_BOX_KEY) {
@@ -97,7 +113,10 @@ static void put_credential(struct text *out, const struct request *r, const stru
 static void put_host(struct text *out, const struct config_provider *provider)
 {
     text_put_text(out, "Host: ");
+    bool v6 = memchr(provider->host.data, ':', provider->host.size) != NULL;
+    text_put_text(out, v6 ? "[" : "");
     text_put_span(out, provider->host);
+    text_put_text(out, v6 ? "]" : "");
     if (provider->port != (provider->tls ? 443u : 80u)) {
         text_put_char(out, ':');
         text_put_u64(out, provider->port);
@@ -113,13 +132,12 @@ static size_t head_room(const struct request *r, const struct config_provider *p
     return size;
 }
 
-int upstream_head(const struct request *r, struct span method, const struct config_provider *provider, enum payment payment,
-                  int64_t body_size, struct arena *arena, struct span *head)
+int upstream_head(const struct request *r, struct span method, const struct config_provider *provider,
+                  enum payment payment, int64_t body_size, struct arena *arena, struct span *head)
 {
     size_t room = head_room(r, provider);
     char *buffer = arena_take(arena, room, 1);
-    if (!buffer)
-        return RC_FULL;
+    if (!buffer) return RC_FULL;
     struct text out = text_on(buffer, room);
     text_put_span(&out, method);
     text_put_char(&out, ' ');
@@ -149,10 +167,10 @@ struct span upstream_lines(const struct http_head *head, struct arena *arena, co
     struct span type = http_field(head, "content-type");
     struct span kept = arena_copy(arena, type);
     *content_type = kept.data && type.size ? kept.data : NULL;
-    if (!buffer)
-        return (struct span){0};
+    if (!buffer) return (struct span){0};
     struct text out = text_on(buffer, head->size + 1);
-    bool long_id = http_field(head, "x-request-id").size > REQUEST_ID_SIZE || http_field(head, "request-id").size > REQUEST_ID_SIZE;
+    bool long_id = http_field(head, "x-request-id").size > REQUEST_ID_SIZE ||
+                   http_field(head, "request-id").size > REQUEST_ID_SIZE;
     for (unsigned i = 0; i < head->field_count; i++) {
         struct span name = head->fields[i].name;
         if (long_id && (span_equal_nocase(name, SPAN("x-request-id")) || span_equal_nocase(name, SPAN("request-id"))))
@@ -168,8 +186,7 @@ void upstream_request_id(const struct http_head *head, enum dialect dialect, cha
 {
     struct span value = http_field(head, dialect == DIALECT_ANTHROPIC ? "request-id" : "x-request-id");
     size_t size = value.size <= REQUEST_ID_SIZE ? value.size : 0;
-    if (size)
-        memcpy(id, value.data, size);
+    if (size) memcpy(id, value.data, size);
     id[size] = 0;
 }
 
@@ -178,10 +195,8 @@ void upstream_request_id(const struct http_head *head, enum dialect dialect, cha
 bool health_allows(struct provider_health *health, const struct config_provider *provider)
 {
     uint64_t now = clock_monotonic_us();
-    if (health->connect_failures < BREAKER_CONNECTS)
-        return true;
-    if (now < health->next_probe_us)
-        return false;
+    if (health->connect_failures < BREAKER_CONNECTS) return true;
+    if (now < health->next_probe_us) return false;
     health->next_probe_us = now + provider->breaker_probe_us;
     return true;
 }
@@ -190,14 +205,12 @@ static void learn_time(const struct upstream_call *call)
 {
     uint64_t wall;
     struct span date = http_field(&call->head, "date");
-    if (call->verified && date.data && http_date_parse(date, &wall) == RC_OK)
-        clock_confirm(wall);
+    if (call->verified && date.data && http_date_parse(date, &wall) == RC_OK) clock_confirm(wall);
 }
 
 void health_reached(struct provider_health *health, const struct upstream_call *call, const struct config_provider *p)
 {
-    if (health->failing_since_us)
-        log_info("gateway", "provider %.*s answers again", SPAN_ARG(p->name));
+    if (health->failing_since_us) log_info("gateway", "provider %.*s answers again", SPAN_ARG(p->name));
     health->connect_failures = 0;
     health->failing_since_us = 0;
     learn_time(call);

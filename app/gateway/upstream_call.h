@@ -17,8 +17,8 @@ enum payment payment_of(const struct request *r, const struct config_provider *p
 
 /* The head of the call: the client's end-to-end fields, our framing, the credential. `body_size` < 0: chunked.
  * RC_FULL: no memory. */
-int upstream_head(const struct request *r, struct span method, const struct config_provider *provider, enum payment payment,
-                  int64_t body_size, struct arena *arena, struct span *head);
+int upstream_head(const struct request *r, struct span method, const struct config_provider *provider,
+                  enum payment payment, int64_t body_size, struct arena *arena, struct span *head);
 
 /* The provider's end-to-end header lines that a client relies on, without those that belong to its origin, to framing,
  * or to us. `content_type` gets the value, terminated, in the arena. */

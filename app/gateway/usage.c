@@ -20,6 +20,7 @@ static bool take(const struct json_value *object, const char *name, int64_t *cou
 static void read_openai(const struct json_value *object, struct usage *usage)
 {
     int64_t prompt, read = 0, write = 0;
+    usage_unknown(usage);
     const struct json_value *in = json_get(object, "prompt_tokens_details");
     bool read_known = take(in, "cached_tokens", &read) || take(object, "prompt_cache_hit_tokens", &read);
     bool write_known = take(in, "cache_write_tokens", &write);
@@ -47,6 +48,8 @@ static void read_anthropic(const struct json_value *object, struct usage *usage)
 void usage_read(enum dialect dialect, const struct json_value *object, struct usage *usage)
 {
     if (json_kind(object) != JSON_OBJECT) return;
-    if (dialect == DIALECT_OPENAI) read_openai(object, usage);
-    else read_anthropic(object, usage);
+    if (dialect == DIALECT_OPENAI)
+        read_openai(object, usage);
+    else
+        read_anthropic(object, usage);
 }

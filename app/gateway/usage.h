@@ -13,7 +13,7 @@
 #include "app/gateway/dialect.h"
 
 void usage_unknown(struct usage *usage);
-/* Takes what a `usage` object says; what it does not say stays. */
+/* Takes what a `usage` object says. OpenAI says all of it each time; of Anthropic's two, what the last does not say stays. */
 void usage_read(enum dialect dialect, const struct json_value *object, struct usage *usage);
 
 #endif

@@ -7,7 +7,10 @@
 
 enum {
     CHOICES_MAX = 128, /* n of the API goes to 128 */
-    HAS_TEXT = 1, HAS_CALL = 2, HAS_END = 4, IS_SEEN = 8,
+    HAS_TEXT = 1,
+    HAS_CALL = 2,
+    HAS_END = 4,
+    IS_SEEN = 8,
 };
 
 struct judging {
@@ -172,8 +175,10 @@ static void judge_event(struct judging *j, enum dialect dialect, const struct ev
         reject(j, "unparsable JSON");
         return;
     }
-    if (dialect == DIALECT_OPENAI) judge_openai(j, root, "delta");
-    else judge_anthropic_event(j, root);
+    if (dialect == DIALECT_OPENAI)
+        judge_openai(j, root, "delta");
+    else
+        judge_anthropic_event(j, root);
 }
 
 static void judge_stream(struct judging *j, enum dialect dialect, struct span body, struct json_scratch *scratch)
@@ -193,8 +198,10 @@ static void judge_object(struct judging *j, enum dialect dialect, struct span bo
         return;
     }
     j->terminal = true;
-    if (dialect == DIALECT_OPENAI) judge_openai(j, root, "message");
-    else judge_anthropic_object(j, root);
+    if (dialect == DIALECT_OPENAI)
+        judge_openai(j, root, "message");
+    else
+        judge_anthropic_object(j, root);
 }
 
 static void judge_choices(struct judging *j)
@@ -217,8 +224,10 @@ void verdict_of(enum dialect dialect, bool stream, struct span body, struct json
     struct judging j = {.verdict = verdict};
     *verdict = (struct verdict){0};
     usage_unknown(&verdict->usage);
-    if (stream) judge_stream(&j, dialect, body, scratch);
-    else judge_object(&j, dialect, body, scratch);
+    if (stream)
+        judge_stream(&j, dialect, body, scratch);
+    else
+        judge_object(&j, dialect, body, scratch);
     judge_choices(&j);
     verdict->complete = j.terminal;
     verdict->reason = j.reason;

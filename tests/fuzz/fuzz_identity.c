@@ -35,7 +35,8 @@ static const struct canonical_field *field_of(const struct canonical_shape *shap
     return NULL;
 }
 
-static void put_member(struct rewrite *w, struct span name, const struct json_value *v, const struct canonical_shape *shape)
+static void put_member(struct rewrite *w, struct span name, const struct json_value *v,
+                       const struct canonical_shape *shape)
 {
     unsigned long alter = w->alter;
     const struct canonical_field *field = field_of(shape, name);
@@ -101,8 +102,8 @@ static void put_value(struct rewrite *w, const struct json_value *v, const struc
     text_put_char(w->out, ']');
 }
 
-static bool rewrite(struct span body, enum dialect dialect, unsigned long alter, struct text *out, unsigned long *values,
-                    bool *altered)
+static bool rewrite(struct span body, enum dialect dialect, unsigned long alter, struct text *out,
+                    unsigned long *values, bool *altered)
 {
     const struct json_value *root;
     struct rewrite w = {.out = out, .alter = alter};

@@ -23,8 +23,6 @@ static void check_live(enum dialect dialect, struct span body, size_t piece)
         live_stream_scan(&live, span_of(body.data, at), &scratch);
         if (live.scanned > at || live.usage_to > at || live.usage_from > live.usage_to) abort();
     }
-    /* a CR alone may end an event before its LF has come: the LF then lies between two events */
-    if (memchr(body.data, '\r', body.size)) return;
     if (live.scanned != whole.scanned || live.terminal != whole.terminal || live.error != whole.error) abort();
     if (live.usage_from != whole.usage_from || live.usage_to != whole.usage_to) abort();
 }
@@ -36,12 +34,12 @@ static void check_same(enum dialect dialect, bool stream, const struct verdict *
     verdict_of(dialect, !stream, text_span(made), &scratch, &after);
     if (!before->storable) return;
     if (!after.storable || after.tool_calls != before->tool_calls) abort();
-    if (memcmp(&after.usage, &before->usage, sizeof after.usage) != 0) abort();
 }
 
 static void check_replay(enum dialect dialect, bool stream, struct span body, const struct verdict *verdict)
 {
-    struct text made = text_on(first_memory, replay_bound(body.size) + 1), back = text_on(second_memory, sizeof second_memory);
+    struct text made = text_on(first_memory, replay_bound(body.size) + 1),
+                back = text_on(second_memory, sizeof second_memory);
     int rc = stream ? replay_object_from_stream(dialect, body, &scratch, &made)
                     : replay_stream_from_object(dialect, body, true, &scratch, &made);
     if (rc != RC_OK) return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_canonical.c — the canonical form byte by byte, and what may and may not change it. */
-#include "dialect_test.h"
+#include "tests/support/dialect_test.h"
 
 #include "platform/hash.h"
 
@@ -126,9 +126,11 @@ static void test_duplicates_are_seen_everywhere(void **state)
     assert_duplicate("{\"note\":{\"deep\":[{\"a\":1,\"a\":1}]}}", &known, true);
     assert_duplicate("{\"note\":1,\"note\":1}", &known, true);
     assert_duplicate("{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"k\":1,\"l\":1,"
-                     "\"m\":1,\"n\":1,\"c\":1}", NULL, true);
+                     "\"m\":1,\"n\":1,\"c\":1}",
+                     NULL, true);
     assert_duplicate("{\"a\":1,\"b\":1,\"c\":1,\"d\":1,\"e\":1,\"f\":1,\"g\":1,\"h\":1,\"i\":1,\"j\":1,\"k\":1,\"l\":1,"
-                     "\"m\":1,\"n\":1,\"o\":1}", NULL, false);
+                     "\"m\":1,\"n\":1,\"o\":1}",
+                     NULL, false);
     assert_duplicate("{\"a\":{\"a\":1},\"b\":{\"a\":1}}", NULL, false);
 }
 
@@ -196,6 +198,10 @@ static void test_parts_are_hashed_apart(void **state)
     for (unsigned i = 0; i < PARTS; i++) assert_int_equal(parts.digest[i] == before.digest[i], i != PART_QUERY);
     write_two_parts(long_text, "two", 7);
     for (unsigned i = 0; i < PARTS; i++) assert_int_equal(parts.digest[i] == before.digest[i], i != PART_MODEL);
+    before = parts;
+    long_text[700] = 'z';
+    write_two_parts(long_text, "two", 7);
+    for (unsigned i = 0; i < PARTS; i++) assert_int_equal(parts.digest[i] == before.digest[i], i != PART_MODEL);
 }
 
 static void test_a_small_arena_is_told(void **state)
@@ -219,14 +225,10 @@ static void test_a_small_arena_is_told(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_form_is_the_documented_one),
-        TEST(test_long_strings_have_long_sizes_and_cross_the_buffer),
-        TEST(test_order_counts_only_where_it_may),
-        TEST(test_values_are_lossless),
-        TEST(test_duplicates_are_seen_everywhere),
-        TEST(test_masks_reach_prose_of_the_system_prompt_only),
-        TEST(test_parts_are_hashed_apart),
-        TEST(test_a_small_arena_is_told),
+        TEST(test_form_is_the_documented_one),     TEST(test_long_strings_have_long_sizes_and_cross_the_buffer),
+        TEST(test_order_counts_only_where_it_may), TEST(test_values_are_lossless),
+        TEST(test_duplicates_are_seen_everywhere), TEST(test_masks_reach_prose_of_the_system_prompt_only),
+        TEST(test_parts_are_hashed_apart),         TEST(test_a_small_arena_is_told),
     };
     return cmocka_run_group_tests_name("canonical", tests, NULL, NULL);
 }

@@ -194,12 +194,14 @@ static const char *word_at(const void *list, unsigned index)
 static void test_nearest_names(void **state)
 {
     (void)state;
-    static const char *const words[] = {"api", "admin", "control", "connections_per_address", "connections", NULL};
+    static const char *const words[] = {"api",         "admin", "control", "connections_per_address",
+                                        "connections", "ca",    NULL};
     assert_string_equal(config_nearest(SPAN("appi"), word_at, words), "api");
     assert_string_equal(config_nearest(SPAN("ip"), word_at, words), "api");
     assert_string_equal(config_nearest(SPAN("conections"), word_at, words), "connections");
     assert_string_equal(config_nearest(SPAN("connections_pre_adress"), word_at, words), "connections_per_address");
     assert_string_equal(config_nearest(SPAN("admin"), word_at, words), "admin");
+    assert_null(config_nearest(SPAN("xy"), word_at, words)); /* two letters off of two is nothing alike */
     assert_null(config_nearest(SPAN("telemetry"), word_at, words));
     assert_null(config_nearest(SPAN(""), word_at, words));
     assert_null(config_nearest(SPAN("connectionsconnectionsconnectionsconnections"), word_at, words));

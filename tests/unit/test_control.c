@@ -35,10 +35,11 @@ static void words_of_a_command(void **state)
 static void what_is_not_an_array_of_words(void **state)
 {
     (void)state;
-    static const char *const wrong[] = {"", "status", "{}", "[]", "[1]", "[\"a\",null]", "[\"a\"", "[\"a\"]x",
-                                        "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\"]"};
-    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        assert_int_equal(parse(wrong[i]), RC_INVALID);
+    static const char *const wrong[] = {
+        "",       "status",   "{}",
+        "[]",     "[1]",      "[\"a\",null]",
+        "[\"a\"", "[\"a\"]x", "[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\"]"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) assert_int_equal(parse(wrong[i]), RC_INVALID);
 }
 
 static void an_unknown_command_says_so(void **state)
@@ -68,15 +69,14 @@ static void help_lists_every_command(void **state)
     struct text out = text_on(said, sizeof said);
     struct span word = SPAN("help");
     assert_int_equal(command_run(&word, 1, NULL, &out), RC_OK);
-    for (size_t i = 0; i < command_count(); i++)
-        assert_non_null(strstr(said, command_at(i)->name));
+    for (size_t i = 0; i < command_count(); i++) assert_non_null(strstr(said, command_at(i)->name));
     assert_false(out.truncated);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_of_a_command),        cmocka_unit_test(what_is_not_an_array_of_words),
+        cmocka_unit_test(words_of_a_command),         cmocka_unit_test(what_is_not_an_array_of_words),
         cmocka_unit_test(an_unknown_command_says_so), cmocka_unit_test(too_few_words_show_the_usage),
         cmocka_unit_test(help_lists_every_command),
     };

@@ -21,8 +21,7 @@ static struct directives read_fresh(const char *name, const char *value)
 {
     struct directives d;
     head.field_count = 0;
-    if (name)
-        field(name, value);
+    if (name) field(name, value);
     directives_read(&head, &d);
     return d;
 }

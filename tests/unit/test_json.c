@@ -167,6 +167,8 @@ static void test_depth_is_bounded(void **state)
     text = nested(JSON_DEPTH_MAX + 1);
     read_fails(text.data, text.size, RC_TOO_LARGE);
     assert_string_equal(error.message, "nested too deeply");
+    for (size_t i = 0; i < 2 * JSON_DEPTH_MAX; i++) memcpy(big + 2 * i, i < JSON_DEPTH_MAX ? "[ " : "] ", 2);
+    assert_int_equal(json_parse(&scratch, span_of(big, (size_t)4 * JSON_DEPTH_MAX), &root, &error), RC_OK);
     text = nested(TEXT_MAX / 2);
     read_fails(text.data, text.size, RC_TOO_LARGE);
     /* Many shallow containers are not depth. */
@@ -338,6 +340,21 @@ static void test_duplicates_in_large_objects(void **state)
     assert_int_equal(duplicate_in(big), RC_EXISTS);
 }
 
+/* Sizes that are alike in their low byte, and equal bytes as far as the shorter goes. */
+static void test_long_names_are_not_taken_for_short_ones(void **state)
+{
+    (void)state;
+    char name[301];
+    memset(name, 'a', 300);
+    name[300] = 0;
+    put_object(20, 20, "m");
+    size_t size = strlen(big) - 1;
+    (void)sprintf(big + size, ",\"%s\":1,\"%s\":2}", name, name + 256);
+    assert_int_equal(duplicate_in(big), RC_OK);
+    (void)sprintf(big + size, ",\"%s\":1,\"%s\":2}", name, name);
+    assert_int_equal(duplicate_in(big), RC_EXISTS);
+}
+
 static void test_duplicate_search_says_when_it_has_no_room(void **state)
 {
     (void)state;
@@ -411,6 +428,7 @@ int main(void)
         cmocka_unit_test(test_walk_keeps_the_order),
         cmocka_unit_test(test_duplicates_are_found_at_any_depth),
         cmocka_unit_test(test_duplicates_in_large_objects),
+        cmocka_unit_test(test_long_names_are_not_taken_for_short_ones),
         cmocka_unit_test(test_duplicate_search_says_when_it_has_no_room),
         cmocka_unit_test(test_spare_begins_behind_the_tree),
         cmocka_unit_test(test_write_gives_compact_text_back),

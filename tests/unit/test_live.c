@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_live.c — events of a live stream, whatever the pieces it comes in. */
-#include "dialect_test.h"
+#include "tests/support/dialect_test.h"
 
 static struct live_stream live;
 
@@ -40,7 +40,8 @@ static void test_openai_stream_to_its_end(void **state)
     const enum dialect d = DIALECT_OPENAI;
     assert_scan(d, DELTA, DELTA_SIZE, false, false, 0, 0);
     assert_scan(d, DELTA DELTA "data: {\"cho", 2 * DELTA_SIZE, false, false, 0, 0);
-    assert_scan(d, DELTA USAGE DONE, DELTA_SIZE + USAGE_SIZE + DONE_SIZE, true, false, DELTA_SIZE, DELTA_SIZE + USAGE_SIZE);
+    assert_scan(d, DELTA USAGE DONE, DELTA_SIZE + USAGE_SIZE + DONE_SIZE, true, false, DELTA_SIZE,
+                DELTA_SIZE + USAGE_SIZE);
     assert_scan(d, DELTA "data:[DONE] \n\n", DELTA_SIZE + 14, true, false, 0, 0);
     assert_scan(d, DELTA "data: [DONE]", DELTA_SIZE, true, false, 0, 0);
     assert_scan(d, DELTA "data: [DONE", DELTA_SIZE, false, false, 0, 0);
@@ -51,9 +52,15 @@ static void test_every_line_end_closes_events(void **state)
     (void)state;
     const enum dialect d = DIALECT_OPENAI;
     assert_scan(d, "data: 1\r\n\r\ndata: [DONE]\r\n\r\n", 27, true, false, 0, 0);
-    assert_scan(d, "data: 1\r\rdata: [DONE]\r\r", 23, true, false, 0, 0);
+    assert_scan(d, "data: 1\r\rdata: [DONE]\r\r:", 23, true, false, 0, 0);
+    assert_scan(d, "data: 1\r\rdata: [DONE]\r\r", 9, true, false, 0, 0); /* an LF may follow */
+    assert_scan(d, "data: {\"choices\":\r\ndata: [],\"usage\":{}}\r\n\r\n", 43, false, false, 0, 43);
+    assert_scan(d, "data: {\"choices\":[],\"usage\":{}}\r\n\r\n: x\r\n", 35, false, false, 0, 35);
     assert_scan(d, ": ping\n\ndata: 1\n\n:\n\n", 20, false, false, 0, 0);
-    assert_scan(d, "\xef\xbb\xbf" "data: {\"choices\":[],\"usage\":{}}\n\n", 36, false, false, 0, 36);
+    assert_scan(d,
+                "\xef\xbb\xbf"
+                "data: {\"choices\":[],\"usage\":{}}\n\n",
+                36, false, false, 0, 36);
 }
 
 static void test_only_a_usage_chunk_is_hidden(void **state)
@@ -99,6 +106,29 @@ static void test_anthropic_ends_and_errors(void **state)
     assert_scan(d, body, strlen(body), false, false, 0, 0);
 }
 
+/* What was sent is let go; the events that follow are found where they stand now. */
+static void test_a_window_slides(void **state)
+{
+    (void)state;
+    const char *body = DELTA USAGE DELTA "data: [DO";
+    live = (struct live_stream){.dialect = DIALECT_OPENAI};
+    live_stream_scan(&live, span_of(body, DELTA_SIZE + 9), &scratch);
+    live_stream_slide(&live, DELTA_SIZE);
+    assert_int_equal(live.scanned, 0);
+    assert_int_equal(live.line, 0);
+    assert_int_equal(live.looked, 9);
+    live_stream_scan(&live, span_text(body + DELTA_SIZE), &scratch);
+    assert_int_equal(live.usage_from, 0);
+    assert_int_equal(live.usage_to, USAGE_SIZE);
+    assert_int_equal(live.scanned, USAGE_SIZE + DELTA_SIZE);
+    live_stream_slide(&live, USAGE_SIZE + DELTA_SIZE);
+    assert_true(live.usage_to > 0 && live.usage_from == live.usage_to);
+    assert_false(live.terminal);
+    live_stream_scan(&live, SPAN("data: [DONE]\n\n"), &scratch);
+    assert_true(live.terminal);
+    assert_int_equal(live.scanned, 14);
+}
+
 /* A long event in small pieces is looked at once. */
 static void test_long_lines_cost_linear_time(void **state)
 {
@@ -117,9 +147,13 @@ static void test_long_lines_cost_linear_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_openai_stream_to_its_end),     TEST(test_every_line_end_closes_events),
-        TEST(test_only_a_usage_chunk_is_hidden), TEST(test_openai_errors),
-        TEST(test_anthropic_ends_and_errors),    TEST(test_long_lines_cost_linear_time),
+        TEST(test_openai_stream_to_its_end),
+        TEST(test_every_line_end_closes_events),
+        TEST(test_only_a_usage_chunk_is_hidden),
+        TEST(test_openai_errors),
+        TEST(test_anthropic_ends_and_errors),
+        TEST(test_long_lines_cost_linear_time),
+        TEST(test_a_window_slides),
     };
     return cmocka_run_group_tests_name("live", tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_mask.c — the pattern language: what matches, where, and what is refused in which words. */
-#include "dialect_test.h"
+#include "tests/support/dialect_test.h"
 
 #include <time.h>
 
@@ -121,8 +121,10 @@ static void test_bad_patterns_say_why(void **state)
     assert_refused("a{3,2}", "bad count (write {n} or {n,m}) at byte 6 of the mask");
     assert_refused("a{0}", "bad count (write {n} or {n,m}) at byte 4 of the mask");
     assert_refused("a{65}", "more than 64 steps at byte 5 of the mask");
-    assert_refused("{dates}", "unknown shortcut (date time datetime uuid hex number weekday month) at byte 0 of the mask");
-    assert_refused("{date", "unknown shortcut (date time datetime uuid hex number weekday month) at byte 0 of the mask");
+    assert_refused("{dates}",
+                   "unknown shortcut (date time datetime uuid hex number weekday month) at byte 0 of the mask");
+    assert_refused("{date",
+                   "unknown shortcut (date time datetime uuid hex number weekday month) at byte 0 of the mask");
     assert_int_equal(mask_check(SPAN("a{64}"), error), RC_OK);
     assert_mask("a{64}", "b", "b");
 }
@@ -148,9 +150,12 @@ static void test_long_texts_cost_linear_time(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_letters_stand_for_themselves), TEST(test_classes),
-        TEST(test_repeats),                      TEST(test_shortcuts),
-        TEST(test_leftmost_then_longest_of_several), TEST(test_bad_patterns_say_why),
+        TEST(test_letters_stand_for_themselves),
+        TEST(test_classes),
+        TEST(test_repeats),
+        TEST(test_shortcuts),
+        TEST(test_leftmost_then_longest_of_several),
+        TEST(test_bad_patterns_say_why),
         TEST(test_long_texts_cost_linear_time),
     };
     return cmocka_run_group_tests_name("mask", tests, NULL, NULL);

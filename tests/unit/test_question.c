@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_question.c — what is read from a request, what its identity depends on, the usage splice. */
-#include "dialect_test.h"
+#include "tests/support/dialect_test.h"
 
 static struct question q;
 static struct span error;
@@ -68,12 +68,14 @@ static void test_model_and_query_are_copied_out(void **state)
                             "\"caf\\u00e9?\"}],\"model\":\"gpt-\\u0034o\"}");
     assert_span(q.model, "gpt-4o");
     assert_span(q.query, "caf\xc3\xa9?");
-    read_ok(DIALECT_OPENAI, "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"first\"},{\"role\":\"user\","
-                            "\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
-                            "\"https://x/y.png\"}},{\"type\":\"text\",\"text\":\"\"},{\"type\":\"text\",\"text\":\"b\"}]}]}");
+    read_ok(DIALECT_OPENAI,
+            "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"first\"},{\"role\":\"user\","
+            "\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"image_url\",\"image_url\":{\"url\":"
+            "\"https://x/y.png\"}},{\"type\":\"text\",\"text\":\"\"},{\"type\":\"text\",\"text\":\"b\"}]}]}");
     assert_span(q.query, "a\n\nb");
-    read_ok(DIALECT_ANTHROPIC, "{\"model\":\"c\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
-                               "\"text\",\"text\":\"hi\"}]},{\"role\":\"assistant\",\"content\":\"{\"}]}");
+    read_ok(DIALECT_ANTHROPIC,
+            "{\"model\":\"c\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":"
+            "\"text\",\"text\":\"hi\"}]},{\"role\":\"assistant\",\"content\":\"{\"}]}");
     assert_span(q.query, "hi");
 }
 
@@ -129,11 +131,14 @@ static void test_flags_of_the_envelope(void **state)
     assert_flags(DIALECT_OPENAI, OPENAI(",\"functions\":[{\"name\":\"f\"}]"), QUESTION_TOOLS);
     assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"system\":\"s\""), single | QUESTION_SYSTEM);
     assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"system\":\"\""), single);
-    assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"s\"}]"), single | QUESTION_SYSTEM);
+    assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"s\"}]"),
+                 single | QUESTION_SYSTEM);
     assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"name\":\"f\",\"input_schema\":{}}]"), QUESTION_TOOLS);
-    assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"type\":\"bash_20250124\",\"name\":\"bash\"}]"), QUESTION_TOOLS);
+    assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"type\":\"bash_20250124\",\"name\":\"bash\"}]"),
+                 QUESTION_TOOLS);
     assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"output_config\":{\"effort\":\"low\"}"), single);
-    assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"output_config\":{\"format\":{\"type\":\"json_schema\"}}"), QUESTION_SCHEMA);
+    assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"output_config\":{\"format\":{\"type\":\"json_schema\"}}"),
+                 QUESTION_SCHEMA);
     assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"temperature\":1"), single | QUESTION_SAMPLED);
     assert_flags(DIALECT_ANTHROPIC, CLAUDE(",\"stream\":true"), single | QUESTION_STREAM);
 }
@@ -147,28 +152,37 @@ static void test_flags_of_the_messages(void **state)
                  QUESTION_SINGLE | QUESTION_SYSTEM);
     assert_flags(DIALECT_OPENAI, MESSAGES(USER "," USER), 0);
     assert_flags(DIALECT_OPENAI, MESSAGES(USER ",{\"role\":\"assistant\",\"content\":\"a\"}," USER), QUESTION_HISTORY);
+    assert_flags(
+        DIALECT_OPENAI,
+        MESSAGES(USER ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\","
+                      "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":"
+                      "\"c\",\"content\":\"7\"}"),
+        QUESTION_HISTORY | QUESTION_TOOLS);
     assert_flags(DIALECT_OPENAI,
-                 MESSAGES(USER ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c\",\"type\":\"function\","
-                               "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":"
-                               "\"c\",\"content\":\"7\"}"),
-                 QUESTION_HISTORY | QUESTION_TOOLS);
-    assert_flags(DIALECT_OPENAI, MESSAGES("{\"role\":\"user\",\"content\":[{\"type\":\"input_audio\",\"input_audio\":{}}]}"),
+                 MESSAGES("{\"role\":\"user\",\"content\":[{\"type\":\"input_audio\",\"input_audio\":{}}]}"),
                  QUESTION_MEDIA);
-    assert_flags(DIALECT_ANTHROPIC,
-                 MESSAGES("{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\",\"content\":\"x\"}]}"),
-                 QUESTION_TOOLS);
-    assert_flags(DIALECT_ANTHROPIC,
-                 MESSAGES("{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"source\":{}},{\"type\":\"text\",\"text\":\"q\"}]}"),
-                 QUESTION_MEDIA);
+    assert_flags(
+        DIALECT_ANTHROPIC,
+        MESSAGES(
+            "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"t\",\"content\":\"x\"}]}"),
+        QUESTION_TOOLS);
+    assert_flags(
+        DIALECT_ANTHROPIC,
+        MESSAGES(
+            "{\"role\":\"user\",\"content\":[{\"type\":\"image\",\"source\":{}},{\"type\":\"text\",\"text\":\"q\"}]}"),
+        QUESTION_MEDIA);
     assert_flags(DIALECT_OPENAI, MESSAGES("{\"role\":\"robot\",\"content\":\"x\"}," USER), 0);
 }
 
 static void assert_bypass(enum dialect dialect, const char *body, const char *reason)
 {
     read_ok(dialect, body);
-    if (!reason) assert_null(q.bypass);
-    else if (!q.bypass) fail_msg("not bypassed: %s", body);
-    else assert_string_equal(q.bypass, reason);
+    if (!reason)
+        assert_null(q.bypass);
+    else if (!q.bypass)
+        fail_msg("not bypassed: %s", body);
+    else
+        assert_string_equal(q.bypass, reason);
 }
 
 static void test_server_state_and_live_sources_bypass(void **state)
@@ -189,11 +203,13 @@ static void test_server_state_and_live_sources_bypass(void **state)
     assert_bypass(DIALECT_OPENAI, OPENAI(",\"tools\":[{\"type\":\"custom\",\"custom\":{\"name\":\"c\"}}]"), NULL);
     assert_bypass(DIALECT_OPENAI, "{\"model\":\"gpt-4o-search-preview\",\"messages\":[]}", "web search model");
     assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"container\":\"c_1\""), "container");
-    assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"mcp_servers\":[{\"type\":\"url\",\"url\":\"https://x\"}]"), "mcp_servers");
+    assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"mcp_servers\":[{\"type\":\"url\",\"url\":\"https://x\"}]"),
+                  "mcp_servers");
     assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"mcp_servers\":[]"), NULL);
     assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"type\":\"web_search_20250305\",\"name\":\"web_search\"}]"),
                   "hosted tool");
-    assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"type\":\"code_execution_20250825\",\"name\":\"x\"}]"), "hosted tool");
+    assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"type\":\"code_execution_20250825\",\"name\":\"x\"}]"),
+                  "hosted tool");
     assert_bypass(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"type\":\"text_editor_20250728\",\"name\":\"e\"}]"), NULL);
 }
 
@@ -216,9 +232,16 @@ static void test_what_does_not_count(void **state)
 {
     (void)state;
     static const char *const openai[] = {
-        ",\"stream\":true", ",\"stream_options\":{\"include_usage\":true}", ",\"user\":\"u\"", ",\"metadata\":{\"a\":\"b\"}",
-        ",\"store\":false", ",\"prompt_cache_key\":\"k\"", ",\"safety_identifier\":\"s\"", ",\"service_tier\":\"flex\"",
-        ",\"prompt_cache_retention\":\"24h\"", ",\"prompt_cache_options\":{}",
+        ",\"stream\":true",
+        ",\"stream_options\":{\"include_usage\":true}",
+        ",\"user\":\"u\"",
+        ",\"metadata\":{\"a\":\"b\"}",
+        ",\"store\":false",
+        ",\"prompt_cache_key\":\"k\"",
+        ",\"safety_identifier\":\"s\"",
+        ",\"service_tier\":\"flex\"",
+        ",\"prompt_cache_retention\":\"24h\"",
+        ",\"prompt_cache_options\":{}",
     };
     for (unsigned i = 0; i < sizeof openai / sizeof *openai; i++) {
         char body[300];
@@ -226,23 +249,39 @@ static void test_what_does_not_count(void **state)
         assert_identity(DIALECT_OPENAI, OPENAI(""), body, true);
     }
     assert_identity(DIALECT_ANTHROPIC, CLAUDE(""), CLAUDE(",\"metadata\":{\"user_id\":\"u\"},\"stream\":true"), true);
-    assert_identity(DIALECT_ANTHROPIC, CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"s\"}]"),
-                    CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"s\",\"cache_control\":{\"type\":\"ephemeral\"}}],"
-                           "\"cache_control\":{\"type\":\"ephemeral\"}"), true);
+    assert_identity(
+        DIALECT_ANTHROPIC, CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"s\"}]"),
+        CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"s\",\"cache_control\":{\"type\":\"ephemeral\"}}],"
+               "\"cache_control\":{\"type\":\"ephemeral\"}"),
+        true);
     assert_identity(DIALECT_ANTHROPIC, CLAUDE(",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"b\":1,\"a\":2}}]"),
-                    CLAUDE(",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"b\":1,\"a\":2},\"cache_control\":{}}]"), true);
-    assert_identity(DIALECT_OPENAI, "{ \"messages\" : [ {\"content\":\"q\" , \"role\":\"user\"} ],\r\n\t\"model\":\"m\"}",
-                    OPENAI(""), true);
+                    CLAUDE(",\"tools\":[{\"name\":\"f\",\"input_schema\":{\"b\":1,\"a\":2},\"cache_control\":{}}]"),
+                    true);
+    assert_identity(DIALECT_OPENAI,
+                    "{ \"messages\" : [ {\"content\":\"q\" , \"role\":\"user\"} ],\r\n\t\"model\":\"m\"}", OPENAI(""),
+                    true);
 }
 
 static void test_what_counts(void **state)
 {
     (void)state;
     static const char *const different[] = {
-        ",\"temperature\":1", ",\"temperature\":1.0", ",\"max_tokens\":1", ",\"max_completion_tokens\":1",
-        ",\"reasoning_effort\":\"low\"", ",\"verbosity\":\"low\"", ",\"seed\":1", ",\"n\":1", ",\"stop\":[\"a\"]",
-        ",\"stop\":\"a\"", ",\"new_field\":{\"a\":1,\"b\":2}", ",\"new_field\":{\"b\":2,\"a\":1}", ",\"tools\":[]",
-        ",\"parallel_tool_calls\":false", ",\"response_format\":{\"type\":\"text\"}", ",\"previous_response_id\":\"r\"",
+        ",\"temperature\":1",
+        ",\"temperature\":1.0",
+        ",\"max_tokens\":1",
+        ",\"max_completion_tokens\":1",
+        ",\"reasoning_effort\":\"low\"",
+        ",\"verbosity\":\"low\"",
+        ",\"seed\":1",
+        ",\"n\":1",
+        ",\"stop\":[\"a\"]",
+        ",\"stop\":\"a\"",
+        ",\"new_field\":{\"a\":1,\"b\":2}",
+        ",\"new_field\":{\"b\":2,\"a\":1}",
+        ",\"tools\":[]",
+        ",\"parallel_tool_calls\":false",
+        ",\"response_format\":{\"type\":\"text\"}",
+        ",\"previous_response_id\":\"r\"",
         ",\"logprobs\":null",
     };
     enum { COUNT = sizeof different / sizeof *different };
@@ -265,16 +304,20 @@ static void test_what_counts(void **state)
                     MESSAGES("{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\","
                              "\"input\":{\"a\":1,\"b\":2}}]}"),
                     MESSAGES("{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"f\","
-                             "\"input\":{\"b\":2,\"a\":1}}]}"), false);
+                             "\"input\":{\"b\":2,\"a\":1}}]}"),
+                    false);
     /* a directive's name inside a tool's input is the tool's */
-    assert_identity(DIALECT_ANTHROPIC,
-                    MESSAGES("{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"input\":{\"cache_control\":1}}]}"),
-                    MESSAGES("{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"input\":{}}]}"), false);
-    assert_identity(DIALECT_OPENAI,
-                    MESSAGES("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{"
-                             "\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]}"),
-                    MESSAGES("{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"arguments\":\"{\\\"a\\\":1}\","
-                             "\"name\":\"f\"},\"type\":\"function\",\"id\":\"a\"}]}"), true);
+    assert_identity(
+        DIALECT_ANTHROPIC,
+        MESSAGES("{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"input\":{\"cache_control\":1}}]}"),
+        MESSAGES("{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"input\":{}}]}"), false);
+    assert_identity(
+        DIALECT_OPENAI,
+        MESSAGES("{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\",\"type\":\"function\",\"function\":{"
+                 "\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]}"),
+        MESSAGES("{\"role\":\"assistant\",\"tool_calls\":[{\"function\":{\"arguments\":\"{\\\"a\\\":1}\","
+                 "\"name\":\"f\"},\"type\":\"function\",\"id\":\"a\"}]}"),
+        true);
 }
 
 static void test_scope_and_dialect_are_inside(void **state)
@@ -331,7 +374,8 @@ static void test_parts_name_what_differs(void **state)
     assert_differs(MESSAGES(USER), MESSAGES("{\"role\":\"user\",\"content\":\"r\"}"), PART_QUERY);
     assert_differs(MESSAGES(USER "," ANSWER("a") "," USER), MESSAGES(USER "," ANSWER("b") "," USER), PART_HISTORY);
     assert_differs(MESSAGES(USER), MESSAGES(USER "," ANSWER("b") "," USER), PART_HISTORY);
-    assert_differs(MESSAGES(SYSTEM("s") "," ANSWER("a") "," USER), MESSAGES(ANSWER("a") "," SYSTEM("s") "," USER), PART_SYSTEM);
+    assert_differs(MESSAGES(SYSTEM("s") "," ANSWER("a") "," USER), MESSAGES(ANSWER("a") "," SYSTEM("s") "," USER),
+                   PART_SYSTEM);
     assert_differs(MESSAGES(ANSWER("a") "," USER), MESSAGES(USER "," ANSWER("a")), PART_HISTORY);
 }
 
@@ -350,7 +394,8 @@ static void test_masks_make_prompts_meet(void **state)
                     MESSAGES("{\"role\":\"user\",\"content\":\"2026-03-15\"}"), false);
     assert_identity(DIALECT_ANTHROPIC, CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"on 2026-03-14\"}]"),
                     CLAUDE(",\"system\":[{\"type\":\"text\",\"text\":\"on 2026-03-15\"}]"), true);
-    assert_identity(DIALECT_ANTHROPIC, CLAUDE(",\"system\":\"on 2026-03-14\""), CLAUDE(",\"system\":\"on 2026-03-15\""), true);
+    assert_identity(DIALECT_ANTHROPIC, CLAUDE(",\"system\":\"on 2026-03-14\""), CLAUDE(",\"system\":\"on 2026-03-15\""),
+                    true);
     assert_identity(DIALECT_ANTHROPIC, CLAUDE(",\"x\":\"2026-03-14\""), CLAUDE(",\"x\":\"2026-03-15\""), false);
 }
 
@@ -358,9 +403,8 @@ static void test_masks_make_prompts_meet(void **state)
 static void test_identity_is_pinned(void **state)
 {
     (void)state;
-    static const char form[] =
-        "\"\021larder identity 1\"\6openai\"\035tenant 1 /v1/chat/completions"
-        "{\3\nmax_tokens0\0015\10messages[\1{\2\7content\"\1q\4role\"\4user\5model\"\1m";
+    static const char form[] = "\"\021larder identity 1\"\6openai\"\035tenant 1 /v1/chat/completions"
+                               "{\3\nmax_tokens0\0015\10messages[\1{\2\7content\"\1q\4role\"\4user\5model\"\1m";
     struct digest want, got = digest_of(DIALECT_OPENAI, OPENAI(",\"stream\":true,\"max_tokens\":5"));
     sha256_of(form, sizeof form - 1, want.bytes);
     assert_memory_equal(got.bytes, want.bytes, DIGEST_SIZE);

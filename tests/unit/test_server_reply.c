@@ -122,6 +122,32 @@ static void test_slow_reader(void **state)
     close(fd);
 }
 
+/* Half-closing tools get what is being sent, with and without a fiber. */
+static void test_half_closed_while_sending(void **state)
+{
+    (void)state;
+    int fd = client_dial();
+    client_say(fd, "GET /flood HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_int_equal(server_test_server.state->working, 1);
+    shutdown(fd, SHUT_WR);
+    server_test_turns(4);
+    assert_int_equal(client_drink(fd), sizeof server_test_flood);
+    assert_int_equal(server_test_rc, RC_OK);
+    client_hang_up(fd);
+    fd = client_dial();
+    client_say(fd, "GET /detach HTTP/1.1\r\nHost: a\r\n\r\n");
+    size_t sent, total = 0;
+    while (connection_send_try(server_test_detached, server_test_flood, sizeof server_test_flood, &sent) == RC_OK)
+        total += sent;
+    shutdown(fd, SHUT_WR);
+    server_test_turns(4);
+    assert_int_equal(server_test_gone_calls, 0);
+    assert_int_equal(client_drink(fd), total);
+    assert_int_equal(server_test_writable_calls, 1);
+    connection_finish(server_test_detached);
+    client_expect_closed(fd);
+}
+
 static void send_all(struct connection *c, const char *text)
 {
     size_t sent;
@@ -260,17 +286,12 @@ static void test_detached_send_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SERVER_TEST(test_client_gone_cancels),
-        SERVER_TEST(test_hangup_ignored),
-        SERVER_TEST(test_client_gone_in_its_body),
-        SERVER_TEST(test_bytes_while_working),
-        SERVER_TEST(test_abort_and_silence),
-        SERVER_TEST(test_slow_reader),
-        SERVER_TEST(test_detach_and_finish),
-        SERVER_TEST(test_detach_with_pipelined_bytes),
-        SERVER_TEST(test_detach_keeps_pipelined_bytes),
-        SERVER_TEST(test_detached_abort_and_gone),
-        SERVER_TEST(test_detached_slow_reader),
+        SERVER_TEST(test_client_gone_cancels),         SERVER_TEST(test_hangup_ignored),
+        SERVER_TEST(test_client_gone_in_its_body),     SERVER_TEST(test_bytes_while_working),
+        SERVER_TEST(test_abort_and_silence),           SERVER_TEST(test_slow_reader),
+        SERVER_TEST(test_half_closed_while_sending),   SERVER_TEST(test_detach_and_finish),
+        SERVER_TEST(test_detach_with_pipelined_bytes), SERVER_TEST(test_detach_keeps_pipelined_bytes),
+        SERVER_TEST(test_detached_abort_and_gone),     SERVER_TEST(test_detached_slow_reader),
         SERVER_TEST(test_detached_send_fails),
     };
     return server_test_run("server_reply", tests, sizeof tests / sizeof *tests);

@@ -5,14 +5,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "net/dns.h"
 #include "platform/rc.h"
 #include "tests/support/net_call.h"
 
@@ -47,6 +50,68 @@ static void test_second_address_is_tried(void **state)
     net_call_expect("ok");
     upstream_release(u);
     net_peer_stop(&peer);
+}
+
+/* A listener on 127.0.0.2 whose queue is full: the kernel drops what else comes, as a dead address does. */
+struct deaf {
+    int fd, waiting[3];
+};
+
+static void deaf_open(struct deaf *d, unsigned port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    assert_int_equal(inet_pton(AF_INET, "127.0.0.2", &address.sin_addr), 1);
+    d->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(d->fd, (struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(listen(d->fd, 0), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        d->waiting[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        (void)connect(d->waiting[i], (struct sockaddr *)&address, sizeof address);
+    }
+}
+
+static void deaf_close(struct deaf *d)
+{
+    for (unsigned i = 0; i < 3; i++) close(d->waiting[i]);
+    close(d->fd);
+}
+
+static void test_dead_address_costs_its_head_start_once(void **state)
+{
+    static const char hosts[] = "127.0.0.2 two.test\n127.0.0.1 two.test\n127.0.0.2 dead.test\n";
+    char path[] = "/tmp/larder-test-hosts-XXXXXX";
+    struct net_peer peer;
+    struct deaf deaf;
+    (void)state;
+    int fd = mkstemp(path);
+    assert_int_equal(write(fd, hosts, sizeof hosts - 1), sizeof hosts - 1);
+    close(fd);
+    dns_files_set("/dev/null", path);
+    net_peer_start(&peer, net_call_serve_ok);
+    deaf_open(&deaf, peer.port);
+    struct upstream_options o = net_call_options(peer.port);
+    o.host = SPAN("two.test");
+    o.idle_keep_us = 0; /* each call connects */
+    struct upstream *u = net_call_open(&o);
+    for (unsigned i = 0; i < 3; i++) {
+        uint64_t before = clock_monotonic_us();
+        net_call(u);
+        net_call_expect("ok");
+        uint64_t took = clock_monotonic_us() - before;
+        assert_true(i == 0 ? took >= 249000 : took < 200000); /* then the one that answered goes first */
+    }
+    upstream_release(u);
+    o.host = SPAN("dead.test");
+    o.connect_us = 100000;
+    u = net_call_open(&o);
+    net_call(u);
+    assert_int_equal(outcome.begin, RC_UNREACHABLE);
+    net_call_expect_message("connect to dead.test (127.0.0.2:");
+    net_call_expect_message("no answer in time");
+    upstream_release(u);
+    deaf_close(&deaf);
+    net_peer_stop(&peer);
+    unlink(path);
 }
 
 /* ---- proxies */
@@ -214,6 +279,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_and_unknown),
         cmocka_unit_test(test_second_address_is_tried),
+        cmocka_unit_test(test_dead_address_costs_its_head_start_once),
         cmocka_unit_test(test_through_a_proxy),
         cmocka_unit_test(test_proxies_that_refuse),
         cmocka_unit_test(test_over_tls),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/dialect_test.h — a scratch, an arena and an output buffer for the tests of dialects and identity. */
-#ifndef TESTS_DIALECT_TEST_H
-#define TESTS_DIALECT_TEST_H
+/* tests/support/dialect_test.h — a scratch, an arena and an output buffer for the tests of dialects and identity. */
+#ifndef TESTS_SUPPORT_DIALECT_TEST_H
+#define TESTS_SUPPORT_DIALECT_TEST_H
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,10 +40,10 @@ static inline int tear_down(void **state)
     return 0;
 }
 
-#define assert_span(actual, expected)                          \
-    do {                                                       \
-        struct span a_ = (actual), e_ = span_text(expected);   \
-        if (!span_equal(a_, e_))                               \
+#define assert_span(actual, expected)                                                                  \
+    do {                                                                                               \
+        struct span a_ = (actual), e_ = span_text(expected);                                           \
+        if (!span_equal(a_, e_))                                                                       \
             fail_msg("%s:%d\n got: %.*s\nwant: %.*s", __FILE__, __LINE__, SPAN_ARG(a_), SPAN_ARG(e_)); \
     } while (0)
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/boot_private.h — what the parts of boot share; nobody else includes it.
+ *
+ *   boot.c         serving: store, doors, signals, drain
+ *   boot_config.c  the configuration file: check, reload
+ *   boot_plan.c    every region of the process: plan
+ *   boot_clock.c   the clock's floor, kept hourly
+ */
+#ifndef APP_BOOT_PRIVATE_H
+#define APP_BOOT_PRIVATE_H
+
+#include "app/boot.h"
+#include "app/bounds.h"
+#include "platform/fiber.h"
+#include "platform/file.h"
+
+enum {
+    CONFIG_TEXT_MAX = 256 << 10,
+    YAML_HEAP = 2 << 20, /* libyaml's own copies of a file of that size */
+    EXIT_USAGE = 2,
+    SAID_MAX = 16 << 10, /* errors and warnings of one configuration */
+};
+
+struct boot {
+    const struct boot_options *options;
+    char config_path[FILE_PATH_MAX]; /* empty: built-in default */
+    char data[FILE_PATH_MAX];
+    struct server api, admin;
+    struct arena_budget requests_budget, admin_budget;
+    struct fiber_pool background;
+    struct arena baseline_arena;
+    struct config *baseline; /* the configuration of the boot, which the plan follows: what a reload is compared with */
+    struct loop_source signals;
+    struct loop_timer drain_timer, hourly;
+    uint64_t drain_deadline_us, started_us;
+    bool ready, draining, reloading;
+    unsigned api_port, admin_port;
+};
+
+extern struct boot boot;
+
+/* ---- boot_config.c */
+/* Process start, configuration read into *next; says errors and warnings on stderr. 0, or the exit code. */
+int boot_begin(const struct boot_options *options, struct generation **next);
+/* Reads the same text once more, to where no reload goes. */
+int boot_keep_baseline(void);
+void boot_reload_fiber(void *unused);
+
+/* ---- boot_plan.c */
+struct server_limits boot_api_limits(const struct config *c);
+int boot_reserve_all(const struct config *c);
+void boot_register_metrics(void);
+
+/* ---- boot_clock.c */
+void boot_clock_read(void);
+void boot_clock_start(void);
+
+#endif
