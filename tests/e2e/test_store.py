@@ -606,7 +606,7 @@ def memory():
         peers = [box.peer() for _ in range(150)]
         for n, peer in enumerate(peers):
             peer.send(box.request_bytes("/v1/chat/completions", harness.chat_body(
-                "m %d [[size=%d]]" % (round_number * 100 + n, 20000 if n % 5 else 300000), n % 2 == 0)))
+                "m %d [[size=%d]]" % (round_number * 100 + n, 6000 if n % 5 else 60000), n % 2 == 0)))
         for peer in peers:
             check(peer.reply().status in (200, 503), "status under load")
             peer.close()
