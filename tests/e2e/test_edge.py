@@ -460,6 +460,8 @@ def starter_questions():
     rows = []
     with open(path, encoding="utf-8") as lines:
         for line in lines:
+            if not line.strip() or line.startswith("#"):
+                continue
             row = json.loads(line)
             question = row.get("question") or row.get("q") or (row.get("questions") or [None])[0]
             if isinstance(question, list):
