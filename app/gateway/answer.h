@@ -23,7 +23,7 @@ int answer_exact(struct request *r);
 /* `any`: no provider can take the request, so the built-in pack may answer whatever the model. */
 int answer_pack(struct request *r, bool any);
 
-/* The stored body in the wanted view, made in `arena` when it has to be converted. */
+/* The stored body in the wanted view, made in `arena` when it has to be converted. On failure *out stays as it was. */
 int answer_view(enum dialect dialect, enum entry_form form, enum view view, struct span body, struct arena *arena,
                 struct span *out);
 
