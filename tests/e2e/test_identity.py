@@ -35,7 +35,7 @@ def layout():
 def ignored_fields():
     box, up = box_and_up()
     is_miss(box.chat("same"))
-    for more in ({"user": "anna"}, {"service_tier": "flex"}, {"metadata": {"a": "b"}}, {"stream": False}, {"store": False}):
+    for more in ({"user": "anna"}, {"metadata": {"a": "b"}}, {"stream": False}, {"store": False}):
         is_hit(box.chat("same", **more))
     is_hit(box.chat("same", stream=True, stream_options={"include_usage": True}))
     is_miss(box.message("same"))
@@ -57,7 +57,7 @@ def counted_fields():
     variants = [{}, {"temperature": 1}, {"temperature": 1.0}, {"reasoning_effort": "low"}, {"verbosity": "low"},
                 {"seed": 7}, {"max_tokens": 5}, {"max_completion_tokens": 5}, {"surprise": 1}, {"surprise": "1"},
                 {"surprise": {"a": 1, "b": 2}}, {"surprise": {"b": 2, "a": 1}}, {"model": "gpt-test-mini"},
-                {"system": "be brief"}, {"response_format": {"type": "json_object"}}]
+                {"system": "be brief"}, {"response_format": {"type": "json_object"}}, {"service_tier": "flex"}]
     for round_number in range(2):
         for count, more in enumerate(variants, 1):
             reply = box.chat("vary", **more)
