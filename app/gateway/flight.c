@@ -423,8 +423,7 @@ void flight_drop_laggards(struct flight *f, size_t most)
 {
     for (struct sink *sink = f->sinks, *next; sink; sink = next) {
         next = sink->next;
-        if (sink->blocked || sink->at < most)
-            abort_sink(f, sink);
+        if (sink->blocked || sink->at < most) abort_sink(f, sink);
     }
 }
 

@@ -53,10 +53,8 @@ static int wait_until_drained(struct flight *f)
         f->waiting_for_sinks = true;
         int rc = fiber_park(drained_count(f) ? patience_us : clock_monotonic_us() + SINK_PATIENCE_US);
         f->waiting_for_sinks = false;
-        if (rc == RC_CANCELLED)
-            return rc;
-        if (drained_count(f) && clock_monotonic_us() >= patience_us)
-            flight_drop_laggards(f, sendable(f));
+        if (rc == RC_CANCELLED) return rc;
+        if (drained_count(f) && clock_monotonic_us() >= patience_us) flight_drop_laggards(f, sendable(f));
     }
     return RC_OK;
 }
@@ -65,8 +63,7 @@ static int wait_until_drained(struct flight *f)
 static int slide(struct flight *f)
 {
     int rc = wait_until_drained(f);
-    if (rc != RC_OK)
-        return rc;
+    if (rc != RC_OK) return rc;
     size_t cut = f->stream ? f->live.scanned : f->size; /* an event under way stays whole */
     memmove(f->data, f->data + cut, f->size - cut);
     f->size -= cut;
