@@ -193,8 +193,7 @@ static void print_banner(const struct config *c)
                 "  print(client.chat.completions.create(model=\"gpt-4o-mini\", messages=[{\"role\": \"user\", "
                 "\"content\": \"Hello\"}]).choices[0].message.content)\n\n",
                 scheme, boot.api_port);
-    fputs(banner, stdout);
-    fflush(stdout);
+    fputs(banner, stderr);
 }
 
 static void close_all(void)

@@ -7,7 +7,7 @@
 #include "platform/metric.h"
 #include "platform/rc.h"
 
-enum { REOPEN_EVERY_US = 10000000, LOG_EVERY_US = 60000000 };
+enum { REOPEN_EVERY_US = 1000000 /* when it fails */, LOG_EVERY_US = 60000000 };
 
 static struct metric_histogram commit_times;
 static struct metric commits = {.name = "larder_store_commits_total", .help = "Commits of the store.",
@@ -196,14 +196,19 @@ static int remove_ids(struct writer *writer, const uint64_t *ids, unsigned count
 }
 
 /* The lane's policy keeps the store below its bytes; this is for when the disk is smaller than that, or the map is
- * fragmented: plain oldest first, which this thread can tell without asking the lane. */
-static int make_room(struct writer *writer)
+ * fragmented: plain oldest first, which this thread can tell without asking the lane, as many as shall come in. LMDB uses
+ * the pages that a commit freed from the second commit after it on, so there are two. */
+static int make_room(struct writer *writer, unsigned wanted)
 {
     unsigned count;
-    if (home_drop_damaged(writer->home) == RC_OK)
+    if (home_drop_damaged(writer->home) == RC_OK) {
         log_warn("store", "the disk is full: deleted the damaged copy %s.damaged", writer->home->entries);
-    int rc = entries_oldest(writer->entries, writer->ids_found, COMMIT_DELETES, &count);
-    if (rc == RC_OK) rc = remove_ids(writer, writer->ids_found, count);
+        return RC_OK;
+    }
+    if (!entries_are_open(writer->entries)) return RC_IO;
+    int rc = entries_oldest(writer->entries, writer->ids_found, wanted > 1 ? wanted : 2, &count);
+    if (rc == RC_OK && count > 1) rc = remove_ids(writer, writer->ids_found, count - 1);
+    if (rc == RC_OK && count > 0) rc = remove_ids(writer, writer->ids_found + count - 1, 1);
     if (rc == RC_OK) metric_add(&crowded, count);
     return rc;
 }
@@ -216,19 +221,24 @@ void writer_watch(const struct entries *entries, const struct home *home)
     if (size > 0) home_watch(home, map, size);
 }
 
+/* Reading needs it as much as writing: after a failed meta page LMDB refuses both. */
 static int reopen(struct writer *writer)
 {
     struct entries *entries = writer->entries;
     struct hash_key key = entries->tag_key;
     uint64_t now = writer_now();
     if (writer->opened_us != 0 && now - writer->opened_us < REOPEN_EVERY_US) return RC_IO;
-    writer->opened_us = now;
     entries_close(entries);
     int rc = entries_open(entries, writer->home->entries, writer->limits.map_bytes, false, &key);
+    writer->opened_us = rc == RC_OK ? 0 : now;
     writer->mark_due = true;
     if (rc == RC_OK) writer_watch(entries, writer->home);
-    if (rc == RC_OK) log_info("store", "opened %s anew after a write error", writer->home->entries);
     return rc;
+}
+
+static bool must_reopen(const struct writer *writer)
+{
+    return !entries_are_open(writer->entries) || writer->entries->kv.broken;
 }
 
 static int start_cold(struct writer *writer)
@@ -246,10 +256,12 @@ static int start_cold(struct writer *writer)
 /* One more chance, after what the error asks for. */
 static int batch_again(struct writer *writer, const struct batch *batch, int rc)
 {
-    if (rc == RC_NO_SPACE) (void)make_room(writer);
+    if (must_reopen(writer)) (void)reopen(writer);
+    if (rc == RC_NO_SPACE) (void)make_room(writer, batch->puts);
     if (rc == RC_CORRUPT) (void)start_cold(writer);
-    if (!entries_are_open(writer->entries) || writer->entries->kv.broken) (void)reopen(writer);
-    return batch_try(writer, batch);
+    rc = batch_try(writer, batch);
+    if (must_reopen(writer)) (void)reopen(writer);
+    return rc;
 }
 
 /* ---- purges */

@@ -14,6 +14,7 @@
 #include "app/gateway/reply.h"
 #include "app/gateway/shortcut.h"
 #include "app/gateway/tenants.h"
+#include "app/gateway/upstream_call.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -374,7 +375,7 @@ static bool pack_may_answer(const struct request *r)
     const struct question *q = &r->question;
     bool kind = (q->flags & QUESTION_SINGLE) && !(q->flags & (QUESTION_TOOLS | QUESTION_MEDIA | QUESTION_MANY));
     bool system = (q->flags & QUESTION_SYSTEM) && !(r->route && r->route->packs_with_system);
-    return kind && !system && (r->tenant.kind != TENANT_LOCAL || r->anonymous_allowed);
+    return kind && !system && payment_is_welcome(r);
 }
 
 static int find_in(const struct request *r, unsigned pack, bool any, struct span *answer)

@@ -18,7 +18,8 @@ enum {
     RECORD_START = 8192,      /* first size of a recording of unknown length; it grows by doubling */
     CODE_TEXT_MAX = 512,
 };
-#define LAGGARD_US (UINT64_C(2) * 1000 * 1000) /* so long may one sink of a stream that is not kept hold up the others */
+#define LAGGARD_US \
+    (UINT64_C(2) * 1000 * 1000) /* so long may one sink of a stream that is not kept hold up the others */
 #define SINK_PATIENCE_US (UINT64_C(5) * 1000 * 1000) /* looks again this often; the connection has its own deadline */
 
 /* What a sink is told that has had no byte yet. */

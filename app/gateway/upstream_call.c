@@ -4,17 +4,25 @@
 
 #include "app/gateway/access.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/tenants.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
 enum { HEAD_EXTRA = 1024, CONTENT_TYPE_MAX = 256 /* of a reply; a longer one is left out */, BREAKER_CONNECTS = 5 /* connects in a row that open the breaker */ };
 
+/* A credential that is neither a virtual key nor proven counts as none where nobody is paid. */
+bool payment_is_welcome(const struct request *r)
+{
+    return r->tenant.kind == TENANT_VIRTUAL || r->anonymous_allowed ||
+           (r->tenant.kind == TENANT_PASSTHROUGH && tenant_is_proven(&r->tenant));
+}
+
 enum payment payment_of(const struct request *r, const struct config_provider *provider)
 {
     bool keyless = provider->key.size == 0 && !provider->passthrough;
-    if (r->tenant.kind == TENANT_VIRTUAL) return provider->key.size ? PAY_BOX_KEY : keyless ? PAY_FREE : PAY_NONE;
-    if (r->tenant.kind == TENANT_PASSTHROUGH) return provider->passthrough ? PAY_CLIENT : keyless ? PAY_FREE : PAY_NONE;
-    return keyless && r->anonymous_allowed ? PAY_FREE : PAY_NONE;
+    if (r->tenant.kind == TENANT_VIRTUAL && provider->key.size) return PAY_BOX_KEY;
+    if (r->tenant.kind == TENANT_PASSTHROUGH && provider->passthrough) return PAY_CLIENT;
+    return keyless && payment_is_welcome(r) ? PAY_FREE : PAY_NONE;
 }
 
 /* Fields of the request that never go up: framing and credentials are written anew, the rest belongs to this hop, to a

@@ -13,6 +13,10 @@
 /* How a request is paid at a provider, decided by the credential that came. */
 enum payment { PAY_NONE /* cannot be taken */, PAY_BOX_KEY, PAY_CLIENT, PAY_FREE /* keyless LAN server */ };
 
+/* Whether packs and keyless providers are there for this request: virtual keys, proven credentials, and nobody in
+ * particular as access.anonymous says. */
+bool payment_is_welcome(const struct request *r);
+
 enum payment payment_of(const struct request *r, const struct config_provider *provider);
 
 /* The head of the call: the client's end-to-end fields, our framing, the credential. `body_size` < 0: chunked.
