@@ -232,13 +232,16 @@ static int reopen(struct writer *writer)
     int rc = entries_open(entries, writer->home->entries, writer->limits.map_bytes, false, &key);
     writer->opened_us = rc == RC_OK ? 0 : now;
     writer->mark_due = true;
-    if (rc == RC_OK) writer_watch(entries, writer->home);
+    bool open = rc == RC_OK || /* at least for reading */
+                entries_open(entries, writer->home->entries, writer->limits.map_bytes, true, &key) == RC_OK;
+    if (open) writer_watch(entries, writer->home);
     return rc;
 }
 
 static bool must_reopen(const struct writer *writer)
 {
-    return !entries_are_open(writer->entries) || writer->entries->kv.broken;
+    const struct entries *entries = writer->entries;
+    return !entries_are_open(entries) || entries->kv.broken || entries->kv.read_only; /* opened so on a full disk */
 }
 
 static int start_cold(struct writer *writer)
