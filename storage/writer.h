@@ -73,7 +73,6 @@ struct writer {
     struct ring ring;
 
     /* lane */
-    uint64_t id_next;
     struct writer_sync *syncs;
     struct writer_purge purges[WRITER_PURGES];
 
@@ -85,6 +84,7 @@ struct writer {
     bool stopping, ended, ids_failed;
     uint64_t urgent;                 /* commit at once up to this position */
     _Atomic unsigned pending;        /* stores in the queue */
+    _Atomic uint64_t id_next;        /* of the lane; the thread looks when to make more */
     _Atomic uint64_t id_limit;       /* ids below may be given */
     _Atomic uint64_t failures;       /* batches lost */
     _Atomic int last_failure;

@@ -93,13 +93,10 @@ int writer_ids(struct writer *writer)
     return rc;
 }
 
-static bool ids_are_short(struct writer *writer)
+static bool ids_are_short(const struct writer *writer)
 {
-    struct ring_record *record;
-    uint64_t limit = atomic_load(&writer->id_limit), position = ring_first(&writer->ring);
-    if (limit == 0) return true;
-    record = ring_at(&writer->ring, &position);
-    return record && record->kind == RECORD_PUT && record->id + IDS_BLOCK / 2 > limit;
+    uint64_t limit = atomic_load(&writer->id_limit);
+    return limit == 0 || atomic_load(&writer->id_next) + IDS_BLOCK / 2 > limit;
 }
 
 /* ---- when */
