@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/admin/admin.h"
+#include "app/gateway/flight.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
 #include "platform/log.h"
@@ -50,6 +51,7 @@ void boot_shutdown(void)
     log_info("boot", "draining: %u requests under way", server_busy(&boot.api));
     boot.drain_deadline_us = clock_monotonic_us() + (uint64_t)DRAIN_SECONDS * CLOCK_SECOND;
     server_drain(&boot.api);
+    flights_drain();
     boot.drain_timer.fire = drain_tick;
     (void)loop_timer_set(&boot.drain_timer, clock_monotonic_us() + CLOCK_SECOND / 50);
 }
@@ -191,8 +193,7 @@ static void print_banner(const struct config *c)
                 "  print(client.chat.completions.create(model=\"gpt-4o-mini\", messages=[{\"role\": \"user\", "
                 "\"content\": \"Hello\"}]).choices[0].message.content)\n\n",
                 scheme, boot.api_port);
-    fputs(banner, stdout);
-    fflush(stdout);
+    fputs(banner, stderr);
 }
 
 static void close_all(void)

@@ -44,7 +44,7 @@ extern struct boot boot;
 int boot_begin(const struct boot_options *options, struct generation **next);
 /* Reads the same text once more, to where no reload goes. */
 int boot_keep_baseline(void);
-void boot_reload_fiber(void *unused);
+void boot_reload_fiber(void *arg);
 
 /* ---- boot_plan.c */
 struct server_limits boot_api_limits(const struct config *c);

@@ -164,7 +164,8 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
     if (rc != RC_OK) cache->read_only = true;
     boot->read_only = cache->read_only;
     if (cache->read_only && boot->message[0] == '\0')
-        (void)boot_say(boot, rc, "%s cannot be written%s: what is there is served, nothing is stored", data_folder, "");
+        (void)boot_say(boot, rc, "%s cannot be written%s: what is there is served, nothing is stored", data_folder,
+                       " (read-only)");
     cache->open = true;
     cache->timer.fire = cache_timer;
     (void)loop_timer_set(&cache->timer, clock_monotonic_us() + (cache->orphans ? STATE_TURN_US : TIMER_US));

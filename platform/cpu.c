@@ -39,7 +39,7 @@ static void detect_instructions(void)
     uint32_t a, b, c, d;
     if (!__get_cpuid(1, &a, &b, &c, &d)) return;
     features.popcnt = (c >> 23 & 1) != 0;
-    features.crc32 = (c >> 20 & 1) != 0; /* SSE4.2 */
+    features.crc32 = (c >> 20 & 1) != 0;                    /* SSE4.2 */
     features.aes = (c >> 25 & 1) != 0 && (c >> 1 & 1) != 0; /* with carry-less multiplication, for GCM */
     uint64_t state = (c >> 27 & 1) != 0 ? extended_state() : 0;
     if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return;

@@ -18,6 +18,7 @@
 #include "platform/clock.h"
 #include "platform/plan.h"
 #include "platform/rc.h"
+#include "platform/start.h"
 
 enum {
     MESSAGE_MAX = 400, /* before escaping; the rest of the line is time, level and area */
@@ -267,7 +268,7 @@ int log_start(void)
     pthread_attr_t attributes;
     note_memory();
     sigset_t all, before;
-    sigfillset(&all);
+    start_thread_mask(&all);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, FLUSHER_STACK);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -14,6 +14,7 @@
 #include "platform/loop.h"
 #include "platform/plan.h"
 #include "platform/rc.h"
+#include "platform/start.h"
 
 enum {
     WORKERS_MAX = 64,
@@ -87,7 +88,7 @@ int offload_start(unsigned workers, unsigned queue_max)
     waiting_max = queue_max;
     stopping = false;
     plan_note("offload stacks", workers, WORKER_STACK, 0, (size_t)workers * WORKER_STACK);
-    sigfillset(&all);
+    start_thread_mask(&all);
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, WORKER_STACK);
     pthread_sigmask(SIG_SETMASK, &all, &before);

@@ -209,6 +209,13 @@ static void fault_handler(int signal_number, siginfo_t *info, void *context)
     if (info->si_code <= 0) raise(signal_number); /* sent by somebody: nothing would fault again */
 }
 
+void start_thread_mask(sigset_t *set)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    sigfillset(set);
+    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) sigdelset(set, faults[i]);
+}
+
 void start_faults(void)
 {
     static _Alignas(16) unsigned char stack[FAULT_STACK];

@@ -11,6 +11,7 @@
 #ifndef PLATFORM_START_H
 #define PLATFORM_START_H
 
+#include <signal.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -31,6 +32,9 @@ void start_faults(void);
  * dies. The same name again replaces its range; size 0 ends the watch. RC_FULL above START_RANGES_MAX names,
  * RC_TOO_LARGE when name (31 bytes) or path (FILE_PATH_MAX) is too long. */
 int start_watch_range(const char *name, const void *base, size_t size, const char *path);
+
+/* What a thread of ours blocks: every signal but the faults, since a blocked fault kills without its last words. */
+void start_thread_mask(sigset_t *set);
 
 /* How many faults of `name` the file records at or after `since_us`; a missing file has none. */
 unsigned start_faults_recorded(const char *path, const char *name, uint64_t since_us);

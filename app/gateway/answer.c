@@ -14,6 +14,7 @@
 #include "app/gateway/reply.h"
 #include "app/gateway/shortcut.h"
 #include "app/gateway/tenants.h"
+#include "app/gateway/upstream_call.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -43,8 +44,10 @@ int answer_view(enum dialect dialect, enum entry_form form, enum view view, stru
     bool as_stored = form == ENTRY_OBJECT
                          ? view == VIEW_OBJECT
                          : view == VIEW_STREAM_USAGE || (view == VIEW_STREAM && dialect != DIALECT_OPENAI);
-    *out = body;
-    if (as_stored) return RC_OK;
+    if (as_stored) {
+        *out = body;
+        return RC_OK;
+    }
     size_t room = replay_bound(body.size);
     char *buffer = arena_take(arena, room, 1);
     if (!buffer) return RC_FULL;
@@ -56,18 +59,18 @@ int answer_view(enum dialect dialect, enum entry_form form, enum view view, stru
         rc = replay_object_from_stream(dialect, body, &gateway.scratch, &text);
     else
         rc = replay_strip_usage(body, &gateway.scratch, &text);
-    *out = text_span(&text);
-    return rc == RC_OK && text.truncated ? RC_TOO_LARGE : rc;
+    if (rc == RC_OK && text.truncated) rc = RC_TOO_LARGE;
+    if (rc == RC_OK) *out = text_span(&text);
+    return rc;
 }
 
 /* ---- the template of a hit's head */
 
 static unsigned put_blank(struct text *out, const char *name, unsigned width)
 {
-    static const char blanks[] = "                              ";
     text_put_text(out, name);
     unsigned place = (unsigned)out->size;
-    text_put(out, blanks, width);
+    for (unsigned i = 0; i < width; i++) text_put_char(out, ' ');
     text_put(out, "\r\n", 2);
     return place;
 }
@@ -191,24 +194,26 @@ static void hit_patch(const struct hit *hit, const char *id)
     memcpy(head + t.id, id, REQUEST_ID_SIZE);
 }
 
-/* The socket took only a part. The rest of the head is copied (the next hit patches it), the body is pinned. */
-static void send_rest(struct exchange *x, struct hot_reply *hot, size_t sent)
+/* The socket took only a part; what it left is offered again from where it was, as TLS needs it. In a head it is copied,
+ * since the next hit patches it; else the body is pinned. */
+static void send_rest(struct exchange *x, struct hot_reply *hot, size_t sent, size_t total)
 {
-    size_t head_size = template_of(hot).size;
-    hot_pin(hot);
+    size_t head_size = total - hot->body_size;
+    struct span rest = span_of((char *)hot->body - head_size + sent, total - sent);
     if (sent < head_size) {
-        struct span rest = arena_copy(x->arena, span_of((char *)hot->body - head_size + sent, head_size - sent));
-        if (!rest.data || exchange_send(x, rest.data, rest.size) != RC_OK) {
-            hot_unpin(hot);
+        rest = arena_copy(x->arena, rest);
+        if (rest.data)
+            (void)exchange_send(x, rest.data, rest.size);
+        else
             exchange_abort(x);
-            return;
-        }
-        sent = head_size;
+        return;
     }
-    (void)exchange_send(x, hot->body + (sent - head_size), hot->body_size - (sent - head_size));
+    hot_pin(hot);
+    (void)exchange_send(x, rest.data, rest.size);
     hot_unpin(hot);
 }
 
+/* Nothing of `hot` is looked at after the send: it may be gone when a wait ends. */
 static void hit_send(struct request *r, struct hit *hit)
 {
     struct hot_reply *hot = hit->hot;
@@ -216,9 +221,9 @@ static void hit_send(struct request *r, struct hit *hit)
     hit->overhead_us = clock_monotonic_us() - r->x->started_us;
     hit_patch(hit, r->id);
     int rc = exchange_send_try(r->x, hot->body - head_size, total, &sent);
-    if ((rc == RC_OK || rc == RC_AGAIN) && sent < total) send_rest(r->x, hot, sent);
     cache_touch(hot->meta->id);
     journal_hit(r->id, span_text(hot->meta->model), hot->meta->id, hit->overhead_us);
+    if ((rc == RC_OK || rc == RC_AGAIN) && sent < total) send_rest(r->x, hot, sent, total);
 }
 
 /* Whether the template fits this request: HTTP/1.1, kept alive, no browser origin, a body wanted. */
@@ -306,6 +311,14 @@ static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, i
     return RC_OK;
 }
 
+/* Whether the entry is still there after a wait: one that was purged meanwhile must not come back through Hot. */
+static bool is_still_stored(const struct request *r)
+{
+    struct cache_found now;
+    bool evicted;
+    return cache_find(&r->question.digest, &now, &evicted) == RC_OK && now.id == r->found.id;
+}
+
 static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t ttl_s, uint64_t now_us)
 {
     struct cache_answer answer;
@@ -323,7 +336,8 @@ static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t 
         return RC_NOT_FOUND;
     }
     struct hot_reply *hot;
-    if (hot_put(&answer.meta, view, HOT_HEAD_ROOM, body, &hot) == RC_OK && template_make(hot, r->dialect, view))
+    if (is_still_stored(r) && hot_put(&answer.meta, view, HOT_HEAD_ROOM, body, &hot) == RC_OK &&
+        template_make(hot, r->dialect, view))
         return serve_hot(r, hot, view, age_s, ttl_s, now_us);
     send_composed(r, answer.meta.id, body, view, age_s, ttl_s - age_s);
     return RC_OK;
@@ -361,7 +375,7 @@ static bool pack_may_answer(const struct request *r)
     const struct question *q = &r->question;
     bool kind = (q->flags & QUESTION_SINGLE) && !(q->flags & (QUESTION_TOOLS | QUESTION_MEDIA | QUESTION_MANY));
     bool system = (q->flags & QUESTION_SYSTEM) && !(r->route && r->route->packs_with_system);
-    return kind && !system && (r->tenant.kind != TENANT_LOCAL || r->anonymous_allowed);
+    return kind && !system && payment_is_welcome(r);
 }
 
 static int find_in(const struct request *r, unsigned pack, bool any, struct span *answer)
@@ -383,7 +397,7 @@ static int find_in_route(const struct request *r, bool any, struct span *answer)
     return rc;
 }
 
-int answer_pack_body(const struct request *r, bool any, struct arena *arena, struct span *body)
+int answer_pack_object(const struct request *r, bool any, struct arena *arena, struct span *object)
 {
     struct span answer;
     if (find_in_route(r, any, &answer) != RC_OK) return RC_NOT_FOUND;
@@ -392,17 +406,17 @@ int answer_pack_body(const struct request *r, bool any, struct arena *arena, str
     if (!buffer) return RC_NOT_FOUND;
     struct text text = text_on(buffer, room);
     reply_object(r->dialect, span_text(r->id), r->question.model, clock_wall_us() / CLOCK_SECOND, answer, &text);
-    if (text.truncated) return RC_NOT_FOUND;
-    return answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), text_span(&text), arena, body) == RC_OK
-               ? RC_OK
-               : RC_NOT_FOUND;
+    *object = text_span(&text);
+    return text.truncated ? RC_NOT_FOUND : RC_OK;
 }
 
 int answer_pack(struct request *r, bool any)
 {
-    struct span body;
+    struct span object, body;
     struct reply reply;
-    if (answer_pack_body(r, any, r->x->arena, &body) != RC_OK) return RC_NOT_FOUND;
+    if (answer_pack_object(r, any, r->x->arena, &object) != RC_OK ||
+        answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), object, r->x->arena, &body) != RC_OK)
+        return RC_NOT_FOUND;
     reply_defaults(&reply, 200);
     reply.hit = HIT_PACK;
     reply.cache_status = "hit; detail=pack";

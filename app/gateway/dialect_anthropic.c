@@ -2,7 +2,7 @@
 /* app/gateway/dialect_anthropic.c — the fields of Anthropic messages.
  *
  * Does not count: stream, metadata (who asks), cache_control wherever the API takes it (a directive to the provider's
- * prefix cache), diagnostics, service_tier. A tool's definition keeps the order of its members.
+ * prefix cache), diagnostics. A tool's definition keeps the order of its members.
  */
 #include "app/gateway/dialect_table.h"
 
@@ -57,7 +57,6 @@ static const struct canonical_field envelope_fields[] = {
     IGNORED("metadata", NOTE_NONE),
     IGNORED("cache_control", NOTE_NONE),
     IGNORED("diagnostics", NOTE_NONE),
-    IGNORED("service_tier", NOTE_NONE),
     COUNTS("container", PART_PARAMETERS, NOTE_IF_SET, NULL),
     COUNTS("mcp_servers", PART_PARAMETERS, NOTE_IF_SET, NULL),
 };

@@ -3,7 +3,7 @@
  *
  * Does not count: how the answer is delivered (stream, stream_options), who asks (user, safety_identifier, metadata:
  * with `store` it would, but that bypasses), provider prefix caches (prompt_cache_*, cache_control as some compatible
- * servers take it), and service_tier, which buys speed, not another answer.
+ * servers take it).
  * Bypasses: `store: true`, since the client expects to find the answer at the provider afterwards.
  */
 #include "app/gateway/dialect_table.h"
@@ -71,7 +71,6 @@ static const struct canonical_field envelope_fields[] = {
     IGNORED("prompt_cache_key", NOTE_NONE),
     IGNORED("prompt_cache_retention", NOTE_NONE),
     IGNORED("prompt_cache_options", NOTE_NONE),
-    IGNORED("service_tier", NOTE_NONE),
     COUNTS("prompt", PART_PARAMETERS, NOTE_PROMPT, NULL),
     COUNTS("conversation", PART_PARAMETERS, NOTE_IF_SET, NULL),
     COUNTS("web_search_options", PART_PARAMETERS, NOTE_IF_SET, NULL),

@@ -42,8 +42,10 @@ static int refuse_json(int rc, struct span body, const struct json_error *failed
     *error = SPAN("The request body is not valid JSON.");
     char *sentence = arena_take(arena, SENTENCE_MAX, 1);
     if (!sentence) return rc;
-    int size = snprintf(sentence, SENTENCE_MAX, "The request body is not valid JSON: %s at byte %zu.", failed->message,
-                        failed->offset);
+    int size = rc == RC_TOO_LARGE
+                   ? snprintf(sentence, SENTENCE_MAX, "The request body cannot be read: it is %s.", failed->message)
+                   : snprintf(sentence, SENTENCE_MAX, "The request body is not valid JSON: %s at byte %zu.",
+                              failed->message, failed->offset);
     *error = span_of(sentence, size < SENTENCE_MAX ? (size_t)size : SENTENCE_MAX - 1);
     return rc;
 }

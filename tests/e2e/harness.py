@@ -136,6 +136,7 @@ class Box:
         self.api = ("127.0.0.1", free_port())
         self.admin = ("127.0.0.1", free_port())
         self.env = dict({"PATH": os.environ["PATH"], "HOME": self.folder}, **(env or {}))
+        self.env.update({name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")})
         self.prefix = list(prefix)          # words before the binary, e.g. unshare
         self.process = None
         self.expect_exit = expect_exit
@@ -187,6 +188,7 @@ class Box:
     def launch(self, *options):
         if not os.access(LARDER, os.X_OK):
             raise AssertionError("no binary at %s (set LARDER)" % LARDER)
+        self.log_start = len(self.log())
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(self.command("serve", "-c", self.config_path, *options), cwd=self.folder,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.env,
@@ -197,6 +199,8 @@ class Box:
         self.launch(*options)
         end = time.monotonic() + timeout
         while True:
+            if self.process.poll() is not None and self.move_away():
+                return self.start(*options, timeout=timeout)
             if self.process.poll() is not None:
                 raise AssertionError("the box ended with %d at start" % self.process.returncode)
             try:
@@ -207,6 +211,21 @@ class Box:
             if time.monotonic() > end:
                 raise AssertionError("the box was not ready after %.0f s" % timeout)
             time.sleep(0.02)
+
+    def move_away(self):
+        """Takes other ports when somebody else got ours first; False when that is not what happened."""
+        said = self.log()[self.log_start:]
+        if "another program has this port" not in said:
+            return False
+        text = json.dumps(self.config["listen"])
+        for old in (self.api, self.admin):
+            text = text.replace(":%d" % old[1], ":%d" % free_port())
+        self.config["listen"] = json.loads(text)
+        api = self.config["listen"]["api"]
+        self.api = (self.api[0], int((api if isinstance(api, str) else api[0]).rpartition(":")[2]))
+        self.admin = ("127.0.0.1", int(self.config["listen"]["admin"].rpartition(":")[2]))
+        self.write_config()
+        return True
 
     def refuses_to_start(self, timeout=10.0):
         """Starts a box that must end by itself; returns (exit code, what it said)."""
@@ -280,7 +299,10 @@ class Box:
             return ""
 
     def note(self):
-        lines = self.log().rstrip().split("\n")[-25:]
+        text = re.sub(r"(?m)^larder \d[^\n]*\n(?:\n(?:[^\d\n][^\n]*\n)+)*", "(said where it serves)\n", self.log())
+        lines = text.rstrip().split("\n")
+        report = [at for at, line in enumerate(lines) if re.search(r"==ERROR: |WARNING: Thread|runtime error: ", line)]
+        lines = lines[report[0]:][:40] if report else lines[-40:]
         return ["log of the box:"] + ["  | " + line[:300] for line in lines]
 
     def wait_log(self, pattern, timeout=5.0, after=0):

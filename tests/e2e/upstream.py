@@ -19,6 +19,7 @@ import collections
 import gzip
 import hashlib
 import json
+import logging
 import os
 import socket
 import struct
@@ -33,6 +34,7 @@ import wire  # noqa: E402
 from certs import Certs  # noqa: E402
 
 HEAD_MAX = 256 * 1024
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)   # clients leave in the middle, on purpose
 
 
 class Gone(Exception):

@@ -17,6 +17,16 @@ def short(*parts):
     return hashlib.sha256("/".join(str(p) for p in parts).encode()).hexdigest()
 
 
+def padding(size, seed):
+    """Words that no compressor makes much smaller."""
+    words = []
+    while size > 0:
+        seed = short(seed)
+        words.append(seed)
+        size -= len(seed) + 1
+    return "".join(" " + word for word in words)
+
+
 def directives(text):
     """`[[slow=2]] [[tool]]` in a prompt steers the answer: {"slow": "2", "tool": ""}."""
     return {name: value for name, value in DIRECTIVE.findall(text or "")}
@@ -74,8 +84,7 @@ class Answer:
         if "tokens" in self.steer:
             text += "".join(" token%d" % i for i in range(int(self.steer["tokens"])))
         if "size" in self.steer:
-            size = int(self.steer["size"])
-            text += "".join("%08d " % i for i in range(max(0, size - len(text)) // 9))
+            text += padding(int(self.steer["size"]) - len(text), self.key)
         return text
 
     def _tools(self, body):

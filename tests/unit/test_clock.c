@@ -75,6 +75,18 @@ static void test_confirmed_may_go_back(void **state)
     assert_true(clock_wall_us() == built + 100 * DAY + 7);
 }
 
+/* The system's clock is right and the floor is wrong: a saved time from the future. */
+static void test_confirmed_below_a_wrong_floor(void **state)
+{
+    (void)state;
+    clock_fake(CLOCK_SECOND, built + 100 * DAY);
+    clock_floor_set(built + 200 * DAY);
+    assert_int_equal(clock_trust(), CLOCK_UNSET);
+    clock_confirm(built + 100 * DAY);
+    assert_int_equal(clock_trust(), CLOCK_CONFIRMED);
+    assert_true(clock_wall_us() == built + 100 * DAY);
+}
+
 static void test_small_differences_only_confirm(void **state)
 {
     (void)state;
@@ -116,6 +128,7 @@ int main(void)
         cmocka_unit_test_teardown(test_unset_reads_as_floor_plus_uptime, end_fake),
         cmocka_unit_test_teardown(test_confirmed_then_follows_monotonic, end_fake),
         cmocka_unit_test_teardown(test_confirmed_may_go_back, end_fake),
+        cmocka_unit_test_teardown(test_confirmed_below_a_wrong_floor, end_fake),
         cmocka_unit_test_teardown(test_small_differences_only_confirm, end_fake),
         cmocka_unit_test_teardown(test_set_back_by_hand_is_unset, end_fake),
         cmocka_unit_test_teardown(test_kernel_answers, end_fake),

@@ -145,9 +145,24 @@ static void test_cancel_is_sticky(void **state)
     assert_int_equal(r.step, 2);
     assert_int_equal(r.rc, RC_AGAIN);
     assert_int_equal(pool.used, 0);
-    int runs = 0;
-    fiber_start(&pool, nothing, &runs); /* the next user of the stack is not cancelled */
-    assert_int_equal(runs, 1);
+}
+
+static void ask_cancelled(void *arg)
+{
+    *(bool *)arg = fiber_cancelled();
+}
+
+static void test_next_user_of_a_stack_starts_fresh(void **state)
+{
+    (void)state;
+    struct record r = {.deadline_us = CLOCK_NEVER};
+    bool cancelled = true;
+    fiber_start(&pool, step_twice, &r);
+    fiber_cancel(r.self);
+    loop_turn(0);
+    assert_int_equal(r.rc, RC_CANCELLED); /* and it ended without clearing */
+    fiber_start(&pool, ask_cancelled, &cancelled);
+    assert_false(cancelled);
 }
 
 static void wakes_itself(void *arg)
@@ -421,6 +436,7 @@ int main(void)
         cmocka_unit_test(test_deadline),
         cmocka_unit_test(test_wake_beats_deadline_of_the_same_turn),
         cmocka_unit_test(test_cancel_is_sticky),
+        cmocka_unit_test(test_next_user_of_a_stack_starts_fresh),
         cmocka_unit_test(test_wake_of_a_running_fiber_is_kept),
         cmocka_unit_test(test_sleep_ignores_wakes_but_keeps_them),
         cmocka_unit_test(test_pool_is_bounded),

@@ -85,6 +85,11 @@ static void test_failed_replace_keeps_the_old(void **state)
     rmdir(other);
     assert_int_equal(file_read(path, buffer, sizeof buffer, &size), RC_OK);
     assert_memory_equal(buffer, "old", 3);
+    file_join(other, folder, "in the way");
+    assert_int_equal(mkdir(other, 0700), 0);
+    assert_true(file_replace(other, "new", 3, 0600) != RC_OK);
+    file_join(other, folder, "in the way.new");
+    assert_false(file_exists(other)); /* nothing is left behind */
     assert_int_equal(file_join(other, folder, "missing/a"), RC_OK);
     assert_int_equal(file_replace(other, "x", 1, 0600), RC_NOT_FOUND);
     assert_int_equal(file_replace("/proc/larder", "x", 1, 0600), RC_NOT_FOUND);
