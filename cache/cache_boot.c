@@ -81,9 +81,10 @@ static int start_cold(struct cache *cache, struct cache_boot *boot, const char *
     int rc = home_move_aside(&cache->home);
     boot->moved_aside = rc == RC_OK;
     if (rc != RC_OK)
-        return boot_say(boot, rc, "the store %s is damaged and cannot be moved aside: %s", cache->home.entries, rc_name(rc));
-    (void)boot_say(boot, rc, "the store %s was damaged (%s): moved to entries.damaged, started empty", cache->home.entries,
-                   why);
+        return boot_say(boot, rc, "the store %s is damaged and cannot be moved aside: %s", cache->home.entries,
+                        rc_name(rc));
+    (void)boot_say(boot, rc, "the store %s was damaged (%s): moved to entries.damaged, started empty",
+                   cache->home.entries, why);
     rc = open_entries(cache);
     boot->fresh = rc == RC_OK;
     return rc;
@@ -130,7 +131,8 @@ static int load_all(struct cache *cache, struct cache_boot *boot)
 
 static int start_writer(struct cache *cache)
 {
-    struct writer_limits limits = {.body_max = cache->limits.body_max, .sync_us = cache->limits.sync_us,
+    struct writer_limits limits = {.body_max = cache->limits.body_max,
+                                   .sync_us = cache->limits.sync_us,
                                    .map_bytes = cache_map_bytes(&cache->limits)};
     return writer_start(&cache->writer, &cache->entries, &cache->home, &limits, cache_report);
 }
@@ -140,8 +142,7 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
     struct cache *cache = &cache_self;
     *boot = (struct cache_boot){0};
     int rc = home_open(&cache->home, data_folder);
-    if (rc == RC_EXISTS)
-        return boot_say(boot, rc, "%s is in use by another process%s", data_folder, "");
+    if (rc == RC_EXISTS) return boot_say(boot, rc, "%s is in use by another process%s", data_folder, "");
     if (rc != RC_OK) return boot_say(boot, rc, "cannot open the data folder %s: %s", data_folder, rc_name(rc));
     cache->read_only = cache->home.read_only;
     cache->orphans = false;
@@ -158,7 +159,8 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
         return rc;
     }
     if (rc != RC_OK) /* no room for a new one, or a disk that does not read: the writer tries again */
-        (void)boot_say(boot, rc, "the store %s does not open (%s): serving without it", cache->home.entries, rc_name(rc));
+        (void)boot_say(boot, rc, "the store %s does not open (%s): serving without it", cache->home.entries,
+                       rc_name(rc));
     writer_watch(&cache->entries, &cache->home);
     rc = start_writer(cache);
     if (rc != RC_OK) cache->read_only = true;

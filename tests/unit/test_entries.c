@@ -54,16 +54,17 @@ static void put(uint64_t id, unsigned n, size_t size)
     struct digest digest = store_test_digest(n);
     struct entry_meta meta = store_test_meta(n);
     unsigned char tag[ENTRIES_TAG_SIZE] = {(unsigned char)n};
-    struct entry_new entry = {.digest = &digest, .meta = &meta, .tag = tag, .query = store_test_query(n),
-                              .body = store_test_body(n, size)};
+    struct entry_new entry = {
+        .digest = &digest, .meta = &meta, .tag = tag, .query = store_test_query(n), .body = store_test_body(n, size)};
     meta.id = id;
     assert_int_equal(kv_write_begin(&entries.kv, &txn), RC_OK);
     assert_int_equal(entries_put(&entries, &txn, &entry, &cost), RC_OK);
-    assert_true(cost > 0 && (size < ENTRIES_COMPRESS_FROM ? cost == entries_cost(&entries, &entry) : cost < size + 9000));
+    assert_true(cost > 0 &&
+                (size < ENTRIES_COMPRESS_FROM ? cost == entries_cost(&entries, &entry) : cost < size + 9000));
     assert_int_equal(kv_commit(&txn), RC_OK);
 }
 
-static int delete(uint64_t id)
+static int delete (uint64_t id)
 {
     struct kv_txn txn;
     assert_int_equal(kv_write_begin(&entries.kv, &txn), RC_OK);
@@ -128,8 +129,8 @@ static void the_index_is_walked_in_order(void **state)
     static struct seen seen;
     unsigned damaged;
     for (unsigned n = 0; n < 100; n++) put(1 + n * 3, n, 10);
-    assert_int_equal(delete(1 + 50 * 3), RC_OK);
-    assert_int_equal(delete(1 + 50 * 3), RC_NOT_FOUND);
+    assert_int_equal(delete (1 + 50 * 3), RC_OK);
+    assert_int_equal(delete (1 + 50 * 3), RC_NOT_FOUND);
     reopen();
     seen = (struct seen){0};
     assert_int_equal(entries_scan(&entries, 0, see, &seen, &damaged), RC_OK);
@@ -157,7 +158,7 @@ static void deleting_leaves_nothing(void **state)
     struct kv_txn txn;
     uint64_t rows;
     for (unsigned n = 0; n < 70; n++) put(n + 1, n, n % 2 ? 10 : 50000);
-    for (unsigned n = 0; n < 70; n++) assert_int_equal(delete((n * 37) % 70 + 1), RC_OK);
+    for (unsigned n = 0; n < 70; n++) assert_int_equal(delete ((n * 37) % 70 + 1), RC_OK);
     assert_int_equal(kv_read_begin(&entries.kv, &txn), RC_OK);
     assert_int_equal(kv_count(&txn, TABLE_ROWS, &rows), RC_OK);
     assert_int_equal(rows, 0);

@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cache/evict.h"
 #include "platform/rc.h"
+#include "tests/support/random.h"
 
 enum { ENTRIES = 256 };
 static struct evict evict;
@@ -106,12 +106,12 @@ static void agrees_with(enum evict_policy policy)
     static struct model m;
     m = (struct model){.hand = EVICT_NONE};
     evict_policy_set(&evict, policy);
-    srand(5);
+    uint32_t seed = 5;
     for (unsigned step = 0; step < 40000; step++) {
-        uint32_t position = (uint32_t)rand() % ENTRIES;
+        uint32_t position = (uint32_t)test_random(&seed) % ENTRIES;
         unsigned place = place_of(&m, position);
         bool there = place < m.count;
-        switch (rand() % 8) {
+        switch (test_random(&seed) % 8) {
         case 0:
             if (!there) break;
             evict_remove(&evict, position);
@@ -125,8 +125,10 @@ static void agrees_with(enum evict_policy policy)
             break;
         default:
             if (there && policy == EVICT_POLICY_LRU) model_remove(&m, place);
-            if (there) evict_touch(&evict, position);
-            else evict_add(&evict, position, 1, false);
+            if (there)
+                evict_touch(&evict, position);
+            else
+                evict_add(&evict, position, 1, false);
             if (!there || policy == EVICT_POLICY_LRU) m.order[m.count++] = position;
             m.marked[position] = there;
         }

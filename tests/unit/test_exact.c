@@ -6,10 +6,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 
 #include "cache/exact.h"
 #include "platform/rc.h"
+#include "tests/support/random.h"
 
 enum { ENTRIES = 1000 };
 static struct exact exact;
@@ -104,9 +104,9 @@ static void agrees_with_a_list(void **state)
     static uint64_t ids[NUMBERS]; /* 0: not there */
     uint64_t next = 1;
     unsigned count = 0;
-    srand(1);
+    uint32_t seed = 1;
     for (unsigned step = 0; step < 60000; step++) {
-        unsigned n = (unsigned)rand() % NUMBERS;
+        unsigned n = (unsigned)test_random(&seed) % NUMBERS;
         uint32_t position = exact_find(&exact, tag_of(n));
         assert_int_equal(position != EXACT_NONE, ids[n] != 0);
         if (ids[n] != 0) {
@@ -118,7 +118,7 @@ static void agrees_with_a_list(void **state)
             count--;
         } else if (count < ENTRIES) {
             ids[n] = next;
-            next += 1 + (unsigned)rand() % 70000;
+            next += 1 + (unsigned)test_random(&seed) % 70000;
             assert_int_equal(exact_add(&exact, tag_of(n), ids[n], 0, 0, &position), RC_OK);
             count++;
         }
@@ -129,8 +129,8 @@ static void agrees_with_a_list(void **state)
 int main(void)
 {
     const struct CMUnitTest exact_tests[] = {
-        cmocka_unit_test_setup(add_find_remove, setup),       cmocka_unit_test_setup(tags_are_keyed_and_round_trip, setup),
-        cmocka_unit_test_setup(full_says_so, setup),          cmocka_unit_test_setup(equal_low_halves_are_two, setup),
+        cmocka_unit_test_setup(add_find_remove, setup),    cmocka_unit_test_setup(tags_are_keyed_and_round_trip, setup),
+        cmocka_unit_test_setup(full_says_so, setup),       cmocka_unit_test_setup(equal_low_halves_are_two, setup),
         cmocka_unit_test_setup(agrees_with_a_list, setup),
     };
     return cmocka_run_group_tests_name("exact", exact_tests, group_setup, NULL);

@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 
 #include "cache/hot.h"
 #include "cache/space.h"
 #include "platform/rc.h"
+#include "tests/support/random.h"
 
 enum { BYTES = 256 << 10 };
 static char text[BYTES];
@@ -171,13 +171,14 @@ static void random_sizes_keep_their_bytes(void **state)
     (void)state;
     enum { IDS = 300 };
     static size_t sizes[IDS];
-    srand(2);
+    uint32_t seed = 2;
     for (unsigned step = 0; step < 20000; step++) {
-        unsigned id = (unsigned)rand() % IDS;
-        if (rand() % 3 == 0) {
-            sizes[id] = (size_t)(rand() % 100 == 0 ? rand() % 60000 : rand() % 3000);
+        unsigned id = (unsigned)test_random(&seed) % IDS;
+        if (test_random(&seed) % 3 == 0) {
+            sizes[id] =
+                (size_t)(test_random(&seed) % 100 == 0 ? test_random(&seed) % 60000 : test_random(&seed) % 3000);
             put(id, 0, sizes[id]);
-        } else if (rand() % 20 == 0) {
+        } else if (test_random(&seed) % 20 == 0) {
             hot_drop(id);
         } else if (hot_find(id, 0)) {
             check(id, 0, sizes[id]);

@@ -27,7 +27,8 @@ static int group_setup(void **state)
 
 static void open_kv(uint64_t map_bytes)
 {
-    struct kv_options options = {.folder = folder, .tables = tables, .table_count = 2, .map_bytes = map_bytes, .readers = 2};
+    struct kv_options options = {
+        .folder = folder, .tables = tables, .table_count = 2, .map_bytes = map_bytes, .readers = 2};
     assert_int_equal(kv_open(&kv, &options), RC_OK);
 }
 
@@ -56,7 +57,7 @@ static void layout_for_both_page_sizes(void **state)
     assert_int_equal(layout_row_cost(4096, 2023), 26 + 4096);
     assert_int_equal(layout_row_cost(4096, 4080), 26 + 4096);
     assert_int_equal(layout_row_cost(4096, 4081), 26 + 8192);
-    assert_int_equal(layout_row_cost(4096, LAYOUT_CHUNK_MAX), 26 + 16384); /* no fifth page */
+    assert_int_equal(layout_row_cost(4096, LAYOUT_CHUNK_MAX), 26 + 16384);  /* no fifth page */
     assert_int_equal(layout_row_cost(16384, LAYOUT_CHUNK_MAX), 26 + 16384); /* exactly one */
     assert_int_equal(layout_row_cost(16384, 8166), 18 + 8166);
     assert_int_equal(layout_row_cost(16384, 8167), 26 + 16384);

@@ -6,7 +6,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -14,6 +13,7 @@
 #include "platform/log.h"
 #include "platform/rc.h"
 #include "storage/writer.h"
+#include "tests/support/random.h"
 #include "tests/support/store_test.h"
 
 static struct writer writer;
@@ -65,8 +65,8 @@ static int put_rc(unsigned n, size_t size, uint64_t *id)
     struct digest digest = store_test_digest(n);
     struct entry_meta meta = store_test_meta(n);
     unsigned char tag[ENTRIES_TAG_SIZE] = {0};
-    struct entry_new entry = {.digest = &digest, .meta = &meta, .tag = tag, .query = store_test_query(n),
-                              .body = store_test_body(n, size)};
+    struct entry_new entry = {
+        .digest = &digest, .meta = &meta, .tag = tag, .query = store_test_query(n), .body = store_test_body(n, size)};
     memcpy(tag, &n, sizeof n);
     return writer_put(&writer, &entry, id, &cost);
 }
@@ -105,11 +105,11 @@ static void ring_keeps_order_and_bytes(void **state)
     struct ring ring;
     uint64_t next_in = 0, next_out = 0, position = 0;
     ring_init(&ring, memory, sizeof memory);
-    srand(3);
+    uint32_t seed = 3;
     for (unsigned step = 0; step < 100000; step++) {
         struct ring_record *record;
-        if (rand() % 2) {
-            size_t size = (size_t)rand() % 600;
+        if (test_random(&seed) % 2) {
+            size_t size = (size_t)test_random(&seed) % 600;
             if (!(record = ring_reserve(&ring, size))) {
                 assert_true(ring_used(&ring) > 2000);
                 continue;
