@@ -5,11 +5,13 @@
 
 #include <stdint.h>
 
-/* 0 … 2^24 − 1. The generator of Numerical Recipes, its better bits. */
+/* 0 … 2^24 − 1; low bits as good as high ones. A counter through the finalizer of MurmurHash3. */
 static inline int test_random(uint32_t *seed)
 {
-    *seed = *seed * 1664525u + 1013904223u;
-    return (int)(*seed >> 8);
+    uint32_t x = *seed += 0x9E3779B9u;
+    x = (x ^ x >> 16) * 0x85EBCA6Bu;
+    x = (x ^ x >> 13) * 0xC2B2AE35u;
+    return (int)((x ^ x >> 16) >> 8);
 }
 
 #endif
