@@ -19,18 +19,18 @@
 
 struct cache_limits {
     unsigned entries_max;
-    uint64_t bytes_max;   /* on disk; also the map's size at open, plus slack */
+    uint64_t bytes_max; /* on disk; also the map's size at open, plus slack */
     size_t hot_bytes;
-    size_t body_max;      /* largest body ever stored (parse_max) */
-    uint64_t sync_us;     /* a commit at the latest after this */
+    size_t body_max;  /* largest body ever stored (parse_max) */
+    uint64_t sync_us; /* a commit at the latest after this */
     enum { EVICT_SIEVE, EVICT_LRU } eviction;
 };
 
-struct cache_boot {       /* what opening found, to be said to the operator */
+struct cache_boot { /* what opening found, to be said to the operator */
     unsigned entries;
-    bool fresh;           /* nothing was there */
-    bool moved_aside;     /* damaged: moved to <data>/entries.damaged, started cold */
-    bool read_only;       /* serves what is there, stores nothing */
+    bool fresh;       /* nothing was there */
+    bool moved_aside; /* damaged: moved to <data>/entries.damaged, started cold */
+    bool read_only;   /* serves what is there, stores nothing */
     char message[256];
 };
 
@@ -78,19 +78,19 @@ int cache_sync(uint64_t deadline_us);
 /* ---- Hot: decoded replies in RAM, ready to send. `variant` is the caller's (form, usage or not).
  * An object is `head_room` bytes for the caller's head right before the body; the caller writes it. */
 struct hot_reply {
-    unsigned char *body;   /* head_room writable bytes lie before it */
+    unsigned char *body; /* head_room writable bytes lie before it */
     size_t body_size, head_room;
     const struct entry_meta *meta;
-    uint32_t note[4];      /* caller's own */
+    uint32_t note[4]; /* caller's own */
 };
 /* NULL when not there. Valid until the next hot_put or wait, unless pinned. Marks it as used. */
 struct hot_reply *hot_find(uint64_t id, unsigned variant);
 /* RC_FULL when it is larger than a quarter of Hot or everything is pinned. */
 int hot_put(const struct entry_meta *meta, unsigned variant, size_t head_room, struct span body,
             struct hot_reply **reply);
-void hot_pin(struct hot_reply *reply);   /* while a send is only partly done */
+void hot_pin(struct hot_reply *reply); /* while a send is only partly done */
 void hot_unpin(struct hot_reply *reply);
-void hot_drop(uint64_t id);              /* every variant */
+void hot_drop(uint64_t id); /* every variant */
 
 struct cache_stats {
     unsigned entries, entries_max, hot_entries, waiting;

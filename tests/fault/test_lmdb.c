@@ -190,8 +190,10 @@ static void put_while_it_fails(unsigned *next)
 /* Without room the oldest leave for the newest, so they are whole or gone as well. */
 static void kept(unsigned from, unsigned to)
 {
-    if (error == ENOSPC) whole_or_gone(from, to);
-    else all_held(from, to);
+    if (error == ENOSPC)
+        whole_or_gone(from, to);
+    else
+        all_held(from, to);
 }
 
 /* One store that lives through a failure at each N in turn. */

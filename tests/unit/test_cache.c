@@ -107,8 +107,8 @@ static void found_before_and_after_commit(void **state)
 static void sizes_survive_a_restart(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 900, 1700, 1900, 2100, 3000, 4000, 4095, 4096, 8000, 16368, 20000, 70000, 300000,
-                                   1 << 20};
+    static const size_t sizes[] = {0,    1,    900,  1700,  1900,  2100,  3000,   4000,
+                                   4095, 4096, 8000, 16368, 20000, 70000, 300000, 1 << 20};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
     for (unsigned i = 0; i < COUNT; i++) assert_int_not_equal(store_test_put(i, sizes[i]), 0);
     for (unsigned i = 0; i < COUNT; i++) assert_true(store_test_holds(i, sizes[i]));
@@ -125,9 +125,18 @@ static void meta_comes_back_whole(void **state)
 {
     (void)state;
     struct digest digest = store_test_digest(7);
-    struct entry_meta meta = {.created_us = 1700000000123456, .ttl_s = 5, .dialect = 1, .form = ENTRY_STREAM,
-                              .flags = ENTRY_TOOL_CALLS | ENTRY_FALLBACK, .chain_link = 3, .upstream_ms = 4, .tokens_in = 5,
-                              .tokens_out = 6, .key_id = 0, .provider = "p", .model = "m"};
+    struct entry_meta meta = {.created_us = 1700000000123456,
+                              .ttl_s = 5,
+                              .dialect = 1,
+                              .form = ENTRY_STREAM,
+                              .flags = ENTRY_TOOL_CALLS | ENTRY_FALLBACK,
+                              .chain_link = 3,
+                              .upstream_ms = 4,
+                              .tokens_in = 5,
+                              .tokens_out = 6,
+                              .key_id = 0,
+                              .provider = "p",
+                              .model = "m"};
     memset(meta.tenant, 0xA5, sizeof meta.tenant);
     memset(meta.model, 'x', ENTRY_NAME_MAX - 1);
     struct cache_answer answer;
@@ -360,8 +369,10 @@ static void a_full_queue_refuses_and_counts(void **state)
     uint64_t before = stats().dropped;
     unsigned refused = 0, taken = 0;
     for (unsigned n = 0; n < 40; n++) {
-        if (store_test_put(n, 1 << 20) != 0) taken++;
-        else refused++;
+        if (store_test_put(n, 1 << 20) != 0)
+            taken++;
+        else
+            refused++;
     }
     assert_true(taken >= 1);
     assert_int_equal(stats().dropped - before, refused);
