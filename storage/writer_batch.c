@@ -161,6 +161,12 @@ static int batch_try(struct writer *writer, const struct batch *batch)
 
 /* ---- when it fails */
 
+/* LMDB calls a write that the file system cut short an input/output error. */
+static const char *what_failed(int rc)
+{
+    return rc == RC_IO ? "input/output error: the disk is full or fails" : rc_name(rc);
+}
+
 static void log_seldom(struct writer *writer, int rc)
 {
     uint64_t now = writer_now();
@@ -168,7 +174,7 @@ static void log_seldom(struct writer *writer, int rc)
     writer->logged_us = now;
     log_warn("store",
              "cannot write to %s (%s): answers are served, new ones are not kept until this ends; %llu dropped",
-             writer->home->entries, rc_name(rc), (unsigned long long)metric_get(&lost));
+             writer->home->entries, what_failed(rc), (unsigned long long)metric_get(&lost));
 }
 
 static void batch_drop(struct writer *writer, const struct batch *batch)
