@@ -8,6 +8,7 @@
  * Owner:   this module owns all of it; spans in struct cache_answer point into the caller's arena.
  * Threads: lane only (cache_read waits, so from a fiber).
  * Fails:   a damaged, full or read-only store never stops serving: puts are dropped and counted, finds still work.
+ *          Stored answers whose commit fails leave the index again (a find after a put may then miss).
  * Ids:     64-bit, never reused, increasing.
  */
 #ifndef CACHE_CACHE_H
@@ -61,8 +62,9 @@ struct cache_answer {
     struct span query; /* text for the guards, may be empty */
     struct span body;  /* as recorded */
 };
-/* From Hot's raw copy or LMDB. The full digest is verified: RC_NOT_FOUND when the slot was another's or the entry left;
- * RC_CORRUPT when a CRC fails (the entry is dropped and counted). */
+/* From the writer's queue while it is not committed, else from LMDB by an offloaded job. The full digest is verified:
+ * RC_NOT_FOUND when the slot was another's or the entry left; RC_CORRUPT when a CRC fails (the entry is dropped and
+ * counted); RC_FULL when the arena has no room or no worker takes the job now; RC_IO when the disk does not read. */
 int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
 
 /* Stores an answer. Everything is copied. *id gets the new id; it is found at once and committed later; `evicted`
@@ -70,9 +72,10 @@ int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, st
 int cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
               uint64_t *id);
 int cache_remove(uint64_t id);
-/* Removes all, or one tenant's; waits for the commit (fiber). *removed counts. */
+/* Removes all, or one tenant's, with ids given so far; waits for the commit (fiber). *removed counts. A cancelled wait
+ * returns RC_CANCELLED and the purge goes on. */
 int cache_purge(const uint8_t tenant[ENTRY_TENANT_SIZE] /* NULL: all */, unsigned *removed);
-/* Waits until all that was put before is committed (fiber). RC_TIMEOUT. */
+/* Waits until all that was put before is committed (fiber). RC_TIMEOUT, RC_CANCELLED, or why a commit in between failed. */
 int cache_sync(uint64_t deadline_us);
 
 /* ---- Hot: decoded replies in RAM, ready to send. `variant` is the caller's (form, usage or not).
@@ -99,7 +102,7 @@ struct cache_stats {
 };
 void cache_stats(struct cache_stats *stats);
 /* Newest first: fills up to `count` metas of entries older than id `before` (UINT64_MAX: start), with the first bytes of
- * the query in queries[i] (in the arena). Fiber (offloaded). */
+ * the query in queries[i] (in the arena). Commits what waits first, so that it is seen. Fiber (offloaded). */
 int cache_list(uint64_t before, unsigned count, struct arena *arena, struct entry_meta *metas, struct span *queries,
                unsigned *listed);
 
