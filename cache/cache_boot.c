@@ -61,11 +61,15 @@ static int boot_say(struct cache_boot *boot, int rc, const char *format, const c
     return rc;
 }
 
+/* On a full disk for reading only: the writer opens it anew when there is something to write. */
 static int open_entries(struct cache *cache)
 {
     struct hash_key key;
+    uint64_t map = cache_map_bytes(&cache->limits);
     crypto_random(&key, sizeof key);
-    return entries_open(&cache->entries, cache->home.entries, cache_map_bytes(&cache->limits), cache->read_only, &key);
+    int rc = entries_open(&cache->entries, cache->home.entries, map, cache->read_only, &key);
+    if (rc != RC_NO_SPACE || cache->read_only) return rc;
+    return entries_open(&cache->entries, cache->home.entries, map, true, &key) == RC_OK ? RC_OK : rc;
 }
 
 static int start_cold(struct cache *cache, struct cache_boot *boot, const char *why)

@@ -95,7 +95,6 @@ struct writer {
 
     /* writer thread */
     bool mark_due;                   /* the environment does not know the newest mark of ids yet */
-    uint64_t opened_us;              /* when reopening failed last; 0: it did not */
     uint64_t logged_us;
     uint64_t first_us;               /* when the oldest record was seen */
     int io;                          /* /proc/thread-self/io */

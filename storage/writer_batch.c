@@ -7,7 +7,7 @@
 #include "platform/metric.h"
 #include "platform/rc.h"
 
-enum { REOPEN_EVERY_US = 1000000 /* when it fails */, LOG_EVERY_US = 60000000 };
+enum { LOG_EVERY_US = 60000000 };
 
 static struct metric_histogram commit_times;
 static struct metric commits = {.name = "larder_store_commits_total", .help = "Commits of the store.",
@@ -221,24 +221,25 @@ void writer_watch(const struct entries *entries, const struct home *home)
     if (size > 0) home_watch(home, map, size);
 }
 
-/* Reading needs it as much as writing: after a failed meta page LMDB refuses both. */
+/* Reading needs it as much as writing: after a failed meta page LMDB refuses both. Costs less than a millisecond, once or
+ * twice a failed batch. */
 static int reopen(struct writer *writer)
 {
     struct entries *entries = writer->entries;
     struct hash_key key = entries->tag_key;
-    uint64_t now = writer_now();
-    if (writer->opened_us != 0 && now - writer->opened_us < REOPEN_EVERY_US) return RC_IO;
     entries_close(entries);
     int rc = entries_open(entries, writer->home->entries, writer->limits.map_bytes, false, &key);
-    writer->opened_us = rc == RC_OK ? 0 : now;
     writer->mark_due = true;
-    if (rc == RC_OK) writer_watch(entries, writer->home);
+    bool open = rc == RC_OK || /* at least for reading */
+                entries_open(entries, writer->home->entries, writer->limits.map_bytes, true, &key) == RC_OK;
+    if (open) writer_watch(entries, writer->home);
     return rc;
 }
 
 static bool must_reopen(const struct writer *writer)
 {
-    return !entries_are_open(writer->entries) || writer->entries->kv.broken;
+    const struct entries *entries = writer->entries;
+    return !entries_are_open(entries) || entries->kv.broken || entries->kv.read_only; /* opened so on a full disk */
 }
 
 static int start_cold(struct writer *writer)
@@ -249,7 +250,6 @@ static int start_cold(struct writer *writer)
               writer->home->entries, rc_name(rc));
     writer_tell(writer, FATE_ALL_GONE, 0, 0);
     writer->owed_count = 0;
-    writer->opened_us = 0;
     return rc == RC_OK ? reopen(writer) : rc;
 }
 

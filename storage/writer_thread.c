@@ -136,12 +136,20 @@ static bool wait_for_work(struct writer *writer)
     return more;
 }
 
+/* All but the faults: a blocked one kills without its handler, which writes down that the map was to blame. */
+static void block_signals(void)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
+    sigset_t set;
+    sigfillset(&set);
+    for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) sigdelset(&set, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
+}
+
 void *writer_main(void *arg)
 {
     struct writer *writer = arg;
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    block_signals();
     writer->io = open("/proc/thread-self/io", O_RDONLY | O_CLOEXEC);
     int rc = writer_ids(writer);
     if (rc != RC_OK) log_warn("store", "cannot reserve ids in %s (%s): nothing is stored", writer->home->folder, rc_name(rc));

@@ -9,6 +9,8 @@
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 
+enum { ORIGIN_MAX = 300 /* a scheme, a host name of 253, a port */ };
+
 void access_learn_names(void)
 {
     if (gethostname(gateway.own_name, sizeof gateway.own_name) != 0) gateway.own_name[0] = 0;
@@ -72,6 +74,10 @@ int access_check(struct request *r, const char **why)
         return RC_DENIED;
     }
     if (!origin.data) return RC_OK;
+    if (origin.size > ORIGIN_MAX) {
+        *why = "this Origin is longer than any real one";
+        return RC_DENIED;
+    }
     if (listed(&r->config->access.cors, origin) || listed(&r->config->access.cors, SPAN("*"))) {
         r->origin = origin;
         return RC_OK;
@@ -110,12 +116,17 @@ static bool is_place_holder(struct span credential)
            span_equal(credential, SPAN("larder"));
 }
 
+struct span access_secret(struct span value)
+{
+    if (value.size > 7 && span_equal_nocase(span_of(value.data, 7), SPAN("Bearer ")))
+        value = span_of(value.data + 7, value.size - 7);
+    return span_trim(value);
+}
+
 struct span access_credential(const struct http_head *head)
 {
-    struct span value = http_field(head, "authorization");
-    if (value.size > 7 && span_equal_nocase(span_of(value.data, 7), SPAN("Bearer ")))
-        value = span_trim(span_of(value.data + 7, value.size - 7));
-    if (value.size == 0) value = span_trim(http_field(head, "x-api-key"));
+    struct span value = access_secret(http_field(head, "authorization"));
+    if (value.size == 0 || is_place_holder(value)) value = access_secret(http_field(head, "x-api-key"));
     return is_place_holder(value) ? (struct span){0} : value;
 }
 

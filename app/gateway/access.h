@@ -22,6 +22,9 @@ void access_answer_preflight(struct request *r);
  * send when they have no key. */
 struct span access_credential(const struct http_head *head);
 
+/* A credential field's value without "Bearer ". */
+struct span access_secret(struct span value);
+
 /* Whether a request without credential may use packs and keyless providers. */
 bool access_anonymous(const struct request *r);
 

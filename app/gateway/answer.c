@@ -397,7 +397,7 @@ static int find_in_route(const struct request *r, bool any, struct span *answer)
     return rc;
 }
 
-int answer_pack_body(const struct request *r, bool any, struct arena *arena, struct span *body)
+int answer_pack_object(const struct request *r, bool any, struct arena *arena, struct span *object)
 {
     struct span answer;
     if (find_in_route(r, any, &answer) != RC_OK) return RC_NOT_FOUND;
@@ -406,17 +406,17 @@ int answer_pack_body(const struct request *r, bool any, struct arena *arena, str
     if (!buffer) return RC_NOT_FOUND;
     struct text text = text_on(buffer, room);
     reply_object(r->dialect, span_text(r->id), r->question.model, clock_wall_us() / CLOCK_SECOND, answer, &text);
-    if (text.truncated) return RC_NOT_FOUND;
-    return answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), text_span(&text), arena, body) == RC_OK
-               ? RC_OK
-               : RC_NOT_FOUND;
+    *object = text_span(&text);
+    return text.truncated ? RC_NOT_FOUND : RC_OK;
 }
 
 int answer_pack(struct request *r, bool any)
 {
-    struct span body;
+    struct span object, body;
     struct reply reply;
-    if (answer_pack_body(r, any, r->x->arena, &body) != RC_OK) return RC_NOT_FOUND;
+    if (answer_pack_object(r, any, r->x->arena, &object) != RC_OK ||
+        answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), object, r->x->arena, &body) != RC_OK)
+        return RC_NOT_FOUND;
     reply_defaults(&reply, 200);
     reply.hit = HIT_PACK;
     reply.cache_status = "hit; detail=pack";

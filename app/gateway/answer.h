@@ -27,7 +27,7 @@ int answer_pack(struct request *r, bool any);
 int answer_view(enum dialect dialect, enum entry_form form, enum view view, struct span body, struct arena *arena,
                 struct span *out);
 
-/* Builds the pack's reply body in `arena`; RC_NOT_FOUND when no pack of the route answers. */
-int answer_pack_body(const struct request *r, bool any, struct arena *arena, struct span *body);
+/* The pack's reply as an object in `arena`; RC_NOT_FOUND when no pack of the route answers. */
+int answer_pack_object(const struct request *r, bool any, struct arena *arena, struct span *object);
 
 #endif

@@ -14,11 +14,18 @@ static struct flight *flights; /* those that may be joined or are running */
 static unsigned flight_count;
 static bool draining;
 
+/* Cancelling lasts: nobody may join what is about to end. */
+static void cancel(struct flight *f)
+{
+    f->cancelled = true;
+    fiber_cancel(f->fiber);
+}
+
 void flights_drain(void)
 {
     draining = true;
     for (struct flight *f = flights; f; f = f->next)
-        if (f->sink_count == 0) fiber_cancel(f->fiber);
+        if (f->sink_count == 0) cancel(f);
 }
 
 unsigned flights_now(void)
@@ -37,7 +44,7 @@ static bool view_is_live(const struct flight *f, enum view view)
 static int converted(struct flight *f, enum view view, struct span *body)
 {
     if (!f->converted[view].data) {
-        struct span recorded = span_of(f->data, f->size);
+        struct span recorded = span_of(f->data, f->size); /* on failure `converted` stays empty, for the next sink too */
         enum entry_form form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
         int rc = answer_view(f->leader->dialect, form, view, recorded, f->arena, &f->converted[view]);
         if (rc != RC_OK) return rc;
@@ -66,6 +73,10 @@ static int view_of(struct flight *f, const struct sink *sink, struct sink_view *
     }
     if (!f->complete) return RC_AGAIN;
     int rc = converted(f, (enum view)sink->view, &body);
+    if (rc == RC_CORRUPT && !f->stream && !f->kept) {
+        f->plain = true; /* an object that is no answer of the dialect: it goes as it came */
+        return RC_OK;
+    }
     view->data = body.data;
     view->size = body.size;
     return rc;
@@ -96,11 +107,11 @@ static void describe(const struct flight *f, const struct sink *sink, const stru
     reply->entry = f->stored_id;
     reply->age_s = f->local_age_s;
     reply->upstream_ms = f->local ? -1 : f->upstream_ms;
-    reply->retry_after_s = f->retry_after_s;
+    reply->retry_after_s = f->local || !sink->leader ? f->retry_after_s : -1; /* else among the provider's lines */
     reply->should_retry = f->should_retry;
     reply->extra = sink->leader ? f->lines : (struct span){0};
     reply->own_request_id = !(sink->leader && f->request_id[0]);
-    bool known = view->complete || (live && f->length >= 0 && view->skip_to == view->skip_from);
+    bool known = view->complete || (live && f->length >= 0 && !hides_usage(f, sink));
     reply->length = view->complete ? view->size - (view->skip_to - view->skip_from) : known ? (uint64_t)f->length : 0;
     reply->chunked = !known && sink->minor_version == 1;
     reply->until_close = !known && sink->minor_version == 0;
@@ -136,9 +147,9 @@ static int send_head(struct flight *f, struct sink *sink, const struct sink_view
     sink->head_sent = true;
     int rc = connection_send_try(sink->connection, out.data, out.size, &sent);
     if (rc != RC_OK && rc != RC_AGAIN) return rc;
-    sink->at = sent > head_size ? sent - head_size : 0;
+    sink->at = sent < head_size ? first : sent - head_size;
     if (sent < head_size)
-        sink->head_rest = span_of(out.data + sent, head_size - sent); /* stays in the arena */
+        sink->head_rest = span_of(out.data + sent, out.size - sent); /* stays in the arena */
     else
         arena_rewind(f->arena, mark);
     return RC_OK;
@@ -177,17 +188,14 @@ static void nobody_waits(struct flight *f)
 {
     uint64_t budget = f->leader->config->finish_for_store_us;
     if (f->complete || f->ended) return;
-    if (f->bypass || f->overflow || budget == 0 || draining || (f->head_known && f->status != 200)) {
-        fiber_cancel(f->fiber);
-        return;
-    }
-    (void)loop_timer_set(&f->finish_timer, clock_monotonic_us() + budget);
+    bool wanted = !f->bypass && !f->overflow && budget > 0 && !draining && !(f->head_known && f->status != 200);
+    if (!wanted || loop_timer_set(&f->finish_timer, clock_monotonic_us() + budget) != RC_OK) cancel(f);
 }
 
 static void finish_timer_fire(struct loop_timer *timer)
 {
     struct flight *f = (struct flight *)(void *)((char *)timer - offsetof(struct flight, finish_timer));
-    if (f->sink_count == 0) fiber_cancel(f->fiber);
+    if (f->sink_count == 0) cancel(f);
 }
 
 static void drop(struct flight *f, struct sink *sink)
@@ -205,32 +213,48 @@ static void sink_gone(struct connection *connection)
     drop(f, sink);
 }
 
+const struct failure failure_cut = {
+    502, "upstream_cut", "The provider broke off its answer before it was complete; ask again."};
+const struct failure failure_memory = {
+    503, "overloaded", "The box has no memory left for this request; try again in a moment."};
+static const struct failure failure_form = {
+    502, "other_form", "The provider's answer cannot be put into the form asked for (stream or object)."};
+static const struct failure failure_large = {
+    503, "other_form", "This answer is larger than limits.parse_max of the box and is under way to another client in the other form "
+                       "(stream or object); ask again."};
+
+static const struct failure *failure_of(int rc)
+{
+    return rc == RC_FULL ? &failure_memory : rc == RC_CORRUPT || rc == RC_TOO_LARGE ? &failure_form : &failure_cut;
+}
+
 /* Whoever has had no byte yet gets a proper error; the others see the connection break, never a clean end. */
-static void send_failure(struct flight *f, struct sink *sink)
+static void send_failure(struct flight *f, struct sink *sink, const struct failure *failure)
 {
     char head[REPLY_HEAD_MAX], body[512];
     struct text out = text_on(head, sizeof head), error = text_on(body, sizeof body);
     struct reply reply;
     size_t sent;
-    reply_defaults(&reply, 502);
+    reply_defaults(&reply, failure->status);
     reply.cache_status = "fwd=miss; detail=cut";
     reply.miss = sink->miss;
-    dialect_error((enum dialect)sink->dialect, 502, "upstream_cut",
-                  SPAN("The provider broke off its answer before it was complete; ask again."), span_text(sink->id),
-                  &error);
+    reply.retry_after_s = failure->status == 503 ? 1 : -1;
+    dialect_error((enum dialect)sink->dialect, failure->status, failure->code, span_text(failure->message),
+                  span_text(sink->id), &error);
     reply.length = error.size;
     reply_head(&out, &reply, (enum dialect)sink->dialect, sink->id, sink->origin, false, sink->minor_version,
                overhead_of(f, sink));
     text_put_span(&out, text_span(&error));
+    CHECK(!out.truncated && !error.truncated);
     (void)connection_send_try(sink->connection, out.data, out.size, &sent);
 }
 
-static void abort_sink(struct flight *f, struct sink *sink)
+static void abort_sink(struct flight *f, struct sink *sink, const struct failure *failure)
 {
     struct connection *connection = sink->connection;
     bool told = !sink->head_sent;
-    if (told) send_failure(f, sink);
-    record(f, sink, told ? 502 : f->status);
+    if (told) send_failure(f, sink, failure);
+    record(f, sink, told ? failure->status : f->status);
     drop(f, sink);
     if (told) {
         connection_close_after(connection);
@@ -263,7 +287,7 @@ static void pump(struct flight *f, struct sink *sink)
     if (rc == RC_OK && done)
         finish_sink(f, sink);
     else if (rc != RC_OK && rc != RC_AGAIN)
-        abort_sink(f, sink);
+        abort_sink(f, sink, failure_of(rc));
     else if (f->waiting_for_sinks && rc == RC_OK)
         fiber_wake(f->fiber, RC_OK);
 }
@@ -322,7 +346,8 @@ static void add_sink(struct flight *f, struct request *r, bool leader)
 static bool joinable(const struct flight *f, const struct request *r)
 {
     bool usage = (r->question.flags & QUESTION_INCLUDE_USAGE) && (r->question.flags & QUESTION_STREAM);
-    return !f->bypass && !f->overflow && !f->ended && !f->local && !(f->head_known && f->status != 200) &&
+    return !f->bypass && !f->overflow && !f->ended && !f->cancelled && !f->arena_lent && !f->local &&
+           !(f->head_known && f->status != 200) && f->leader->generation == r->generation &&
            memcmp(&f->leader->question.digest, &r->question.digest, sizeof r->question.digest) == 0 &&
            (!usage || f->usage_asked || !(f->leader->question.flags & QUESTION_STREAM));
 }
@@ -375,9 +400,24 @@ static void wait_for_sinks(struct flight *f)
     }
 }
 
-static void refuse_overload(struct request *r)
+bool flight_place_take(const struct request *r)
+{
+    unsigned most = r->config->limits.requests / 4 * 3;
+    if (gateway.in_flight >= (most ? most : 1)) return false;
+    gateway.in_flight++;
+    return true;
+}
+
+void flight_place_give(void)
+{
+    CHECK(gateway.in_flight > 0);
+    gateway.in_flight--;
+}
+
+void flight_place_refuse(struct request *r)
 {
     struct reply reply;
+    r->x->close_after = r->x->close_after || !r->x->body_done;
     reply_defaults(&reply, 503);
     reply.retry_after_s = 1;
     reply.miss = miss_text(r->miss, r->miss_part);
@@ -388,13 +428,16 @@ static void refuse_overload(struct request *r)
 
 void flight_lead(struct request *r, bool bypass)
 {
-    unsigned most = r->config->limits.requests / 4 * 3;
-    struct flight *f = gateway.in_flight < (most ? most : 1) ? ARENA_NEW(r->x->arena, struct flight) : NULL;
-    if (!f) {
-        refuse_overload(r);
+    if (!flight_place_take(r)) {
+        flight_place_refuse(r);
         return;
     }
-    gateway.in_flight++;
+    struct flight *f = ARENA_NEW(r->x->arena, struct flight);
+    if (!f) {
+        flight_place_give();
+        reply_error(r, 503, "overloaded", NULL, span_text(failure_memory.message));
+        return;
+    }
     *f = (struct flight){.leader = r,
                          .arena = r->x->arena,
                          .fiber = fiber_self(),
@@ -410,20 +453,20 @@ void flight_lead(struct request *r, bool bypass)
     flight_store(f);
     flight_unlink(f);
     loop_timer_cancel(&f->finish_timer);
-    gateway.in_flight--;
     wait_for_sinks(f);
+    flight_place_give();
 }
 
-void flight_abort(struct flight *f)
+void flight_abort(struct flight *f, const struct failure *failure)
 {
-    while (f->sinks) abort_sink(f, f->sinks);
+    while (f->sinks) abort_sink(f, f->sinks, failure);
 }
 
 void flight_drop_laggards(struct flight *f, size_t most)
 {
     for (struct sink *sink = f->sinks, *next; sink; sink = next) {
         next = sink->next;
-        if (sink->blocked || sink->at < most) abort_sink(f, sink);
+        if (sink->blocked || sink->at < most) abort_sink(f, sink, &failure_cut);
     }
 }
 
@@ -431,6 +474,6 @@ void flight_drop_other_form(struct flight *f)
 {
     for (struct sink *sink = f->sinks, *next; sink; sink = next) {
         next = sink->next;
-        if (!view_is_live(f, (enum view)sink->view)) abort_sink(f, sink);
+        if (!view_is_live(f, (enum view)sink->view)) abort_sink(f, sink, &failure_large);
     }
 }

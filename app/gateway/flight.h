@@ -20,6 +20,13 @@ int flight_join(struct request *r);
 /* Leads: replies to everyone, stores what may be stored. `bypass`: nobody may join and nothing is stored. */
 void flight_lead(struct request *r, bool bypass);
 
+/* A place among the requests that are in or wait for an upstream call, three quarters of all, so that there is always one
+ * free for a hit. False: all are taken. */
+bool flight_place_take(const struct request *r);
+void flight_place_give(void);
+/* Says so to the client. */
+void flight_place_refuse(struct request *r);
+
 unsigned flights_now(void);
 /* The box is stopping: no call goes on for the store alone. */
 void flights_drain(void);

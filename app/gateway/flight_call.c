@@ -20,7 +20,9 @@ static int record_room(struct flight *f, size_t more)
     if (need <= f->capacity) return RC_OK;
     size_t capacity = f->capacity ? f->capacity * 2 : RECORD_START;
     while (capacity < need) capacity *= 2;
-    if (f->data && arena_extend(f->arena, f->data, f->capacity, capacity) == RC_OK) {
+    /* In place, unless somebody has taken from the arena since: a sink's rest of a head, its pipelined bytes. */
+    bool newest = f->data && f->data + f->capacity == (char *)f->arena->base + f->arena->used;
+    if (newest && arena_extend(f->arena, f->data, f->capacity, capacity) == RC_OK) {
         f->capacity = capacity;
         return RC_OK;
     }
@@ -49,11 +51,12 @@ static unsigned drained_count(const struct flight *f)
 static int wait_until_drained(struct flight *f)
 {
     uint64_t patience_us = clock_monotonic_us() + LAGGARD_US;
+    flight_pump(f); /* one piece of a compressed answer may fill the recording more than once */
     while (drained_count(f) < f->sink_count) {
         f->waiting_for_sinks = true;
         int rc = fiber_park(drained_count(f) ? patience_us : clock_monotonic_us() + SINK_PATIENCE_US);
         f->waiting_for_sinks = false;
-        if (rc == RC_CANCELLED) return rc;
+        if (rc == RC_CANCELLED || rc == RC_FULL) return rc;
         if (drained_count(f) && clock_monotonic_us() >= patience_us) flight_drop_laggards(f, sendable(f));
     }
     return RC_OK;
@@ -146,11 +149,12 @@ static int64_t retry_after_of(const struct http_head *head)
     return value.data && span_to_u64(value, 86400, &seconds) == RC_OK ? (int64_t)seconds : -1;
 }
 
-static void take_head(struct flight *f, const struct upstream_call *call, bool last_word)
+static int take_head(struct flight *f, const struct upstream_call *call, bool last_word)
 {
     const struct http_head *head = &call->head;
+    if (upstream_lines(head, f->arena, &f->lines, &f->content_type) != RC_OK) return RC_FULL;
     f->status = head->status;
-    f->lines = upstream_lines(head, f->arena, &f->content_type);
+    f->retry_after_s = retry_after_of(head);
     upstream_request_id(head, f->leader->dialect, f->request_id);
     f->stream = span_starts_with(http_field(head, "content-type"), SPAN("text/event-stream"));
     f->plain = f->status != 200;
@@ -161,6 +165,7 @@ static void take_head(struct flight *f, const struct upstream_call *call, bool l
     f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
     f->upstream_ms = (int64_t)(f->upstream_us / 1000);
     f->head_known = true;
+    return RC_OK;
 }
 
 static void learn_tenant(const struct flight *f, unsigned status, enum payment payment)
@@ -177,17 +182,21 @@ static int receive(struct flight *f, struct upstream_call *call, bool last_word,
 {
     struct decoder *decoder = NULL;
     enum compress_coding coding = compress_coding_of(http_field(&call->head, "content-encoding"));
-    take_head(f, call, last_word);
-    if (coding != CODING_IDENTITY) {
-        f->length = -1;
-        if (coding == CODING_UNKNOWN || decoder_open(coding, &decoder) != RC_OK) {
-            flight_error(f, 502, "coding", "The provider compressed its answer in a way the box cannot undo.");
-            return RC_OK;
-        }
+    int rc = coding == CODING_IDENTITY ? RC_OK : decoder_open(coding, &decoder);
+    if (rc != RC_OK && rc != RC_FULL) {
+        flight_error(f, 502, "coding", "The provider compressed its answer in a way the box cannot undo.");
+        return RC_OK;
     }
+    if (rc == RC_OK) rc = take_head(f, call, last_word);
+    if (rc != RC_OK) {
+        if (decoder) decoder_close(decoder);
+        flight_error(f, failure_memory.status, failure_memory.code, failure_memory.message);
+        return RC_OK;
+    }
+    if (decoder) f->length = -1;
     if (f->stream && call->pending.size == 0)
         flight_pump(f); /* the head of a stream need not wait for its first event */
-    int rc = relay(f, call, decoder, deadline_us);
+    rc = relay(f, call, decoder, deadline_us);
     if (decoder) decoder_close(decoder);
     if (rc == RC_OK) {
         f->complete = true;
@@ -203,7 +212,7 @@ static bool worth_another_try(unsigned status)
     return status == 408 || status == 409 || status == 429 || status >= 500;
 }
 
-enum outcome { ANSWERED, TRY_AGAIN, GIVE_UP /* this provider */, BROKEN /* midway */ };
+enum outcome { ANSWERED, TRY_AGAIN, GIVE_UP /* this provider */ };
 
 struct tries {
     const struct config_provider *provider;
@@ -246,7 +255,8 @@ static enum outcome after_head(struct flight *f, struct tries *t, struct upstrea
     int rc = receive(f, call, worth_another_try(status), t->deadline_us);
     if (rc == RC_OK) return ANSWERED;
     log_info("gateway", "an answer of %.*s broke off: %s", SPAN_ARG(t->provider->name), rc_name(rc));
-    return BROKEN;
+    flight_abort(f, rc == RC_FULL ? &failure_memory : &failure_cut);
+    return ANSWERED;
 }
 
 static enum outcome try_once(struct flight *f, struct tries *t)
@@ -309,7 +319,7 @@ static enum outcome ask(struct flight *f, unsigned link, bool last_link)
     t.deadline_us = clock_monotonic_us() + provider->total_us;
     f->link = link;
     if (compose(f, &t) != RC_OK) {
-        flight_error(f, 503, "overloaded", "The box has no memory left for this request; try again in a moment.");
+        flight_error(f, failure_memory.status, failure_memory.code, failure_memory.message);
         return ANSWERED;
     }
     return try_provider(f, &t);
@@ -331,9 +341,7 @@ void flight_call(struct flight *f)
     for (unsigned link = 0; link < r->route->provider_count && outcome == GIVE_UP && !fiber_cancelled(); link++)
         if (payment_of(r, &r->config->providers[r->route->providers[link]]) != PAY_NONE)
             outcome = ask(f, link, link == last);
-    if (outcome == BROKEN)
-        flight_abort(f);
-    else if (outcome != ANSWERED && !(fiber_cancelled() && f->sink_count == 0))
+    if (outcome != ANSWERED && !(fiber_cancelled() && f->sink_count == 0))
         flight_answer_offline(f, last != CONFIG_CHAIN_MAX);
 }
 

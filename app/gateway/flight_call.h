@@ -22,6 +22,13 @@ enum {
     (UINT64_C(2) * 1000 * 1000) /* so long may one sink of a stream that is not kept hold up the others */
 #define SINK_PATIENCE_US (UINT64_C(5) * 1000 * 1000) /* looks again this often; the connection has its own deadline */
 
+/* What a sink is told that has had no byte yet. */
+struct failure {
+    unsigned status;
+    const char *code, *message;
+};
+extern const struct failure failure_cut, failure_memory;
+
 struct flight {
     struct flight *next, *previous;
     struct request *leader;
@@ -29,7 +36,8 @@ struct flight {
     struct fiber *fiber;
     struct sink *sinks;
     unsigned sink_count;
-    bool bypass, ended;
+    bool bypass, ended, cancelled;
+    bool arena_lent; /* to a job of another thread: nobody else may take from it */
     bool waiting_for_sinks;
     struct loop_timer finish_timer;
 
@@ -74,7 +82,7 @@ void flight_answer_offline(struct flight *f, bool payable);
 void flight_error(struct flight *f, unsigned status, const char *code, const char *message);
 
 void flight_pump(struct flight *f);
-void flight_abort(struct flight *f);
+void flight_abort(struct flight *f, const struct failure *failure);
 /* Aborts the sinks that have not had the first `most` bytes. */
 void flight_drop_laggards(struct flight *f, size_t most);
 /* Tells the sinks that asked for the other form that it cannot be made. */

@@ -22,13 +22,14 @@ void flight_error(struct flight *f, unsigned status, const char *code, const cha
 {
     char *bytes = arena_take(f->arena, CODE_TEXT_MAX * 2, 1);
     if (!bytes) {
-        flight_abort(f);
+        flight_abort(f, &failure_memory);
         return;
     }
     struct text body = text_on(bytes, CODE_TEXT_MAX * 2);
     dialect_error(f->leader->dialect, status, code, span_text(message), span_text(f->leader->id), &body);
     made_here(f, status);
     f->plain = true;
+    if (status == 503 && f->retry_after_s < 0) f->retry_after_s = 1;
     f->content_type = "application/json";
     f->local_hit = HIT_NONE;
     f->local_status = f->bypass ? "fwd=bypass" : "fwd=miss";
@@ -54,7 +55,10 @@ static int answer_stale(struct flight *f)
     int64_t ttl = (int64_t)r->found.ttl_s < route_ttl ? (int64_t)r->found.ttl_s : route_ttl;
     if (age - ttl > patience_s(r)) return RC_NOT_FOUND;
     fiber_cancel_clear(f->fiber);
-    if (cache_read(r->found.id, &r->question.digest, f->arena, &answer) != RC_OK) return RC_NOT_FOUND;
+    f->arena_lent = true;
+    int rc = cache_read(r->found.id, &r->question.digest, f->arena, &answer);
+    f->arena_lent = false;
+    if (rc != RC_OK) return RC_NOT_FOUND;
     char *status = arena_take(f->arena, 64, 1);
     if (!status) return RC_NOT_FOUND;
     snprintf(status, 64, "hit; ttl=%lld; detail=stale", (long long)(ttl - age));
@@ -74,11 +78,10 @@ static int answer_pack_offline(struct flight *f)
 {
     struct span body;
     struct request *r = f->leader;
-    if (answer_pack_body(r, true, f->arena, &body) != RC_OK) return RC_NOT_FOUND;
+    if (answer_pack_object(r, true, f->arena, &body) != RC_OK) return RC_NOT_FOUND;
     made_here(f, 200);
-    f->plain = true;
-    f->stream = (r->question.flags & QUESTION_STREAM) != 0;
-    f->content_type = f->stream ? "text/event-stream; charset=utf-8" : "application/json";
+    f->kept = true;
+    f->stream = false;
     f->local_hit = HIT_PACK;
     f->local_status = "hit; detail=pack";
     f->data = (char *)(uintptr_t)body.data;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/tenants.h"
@@ -20,6 +21,8 @@ struct passage {
     char *buffer; /* PIECE_SIZE + FRAME_ROOM */
     uint64_t deadline_us, asked_us;
     bool chunked_up;
+    bool cut_up; /* the provider took no more of the body: it may have said why */
+    int client;  /* what is wrong with the client's half; RC_OK: nothing */
 };
 
 static bool find_provider(struct passage *p, bool stateless)
@@ -39,15 +42,32 @@ static bool find_provider(struct passage *p, bool stateless)
     return false;
 }
 
+static int send_bytes_up(struct passage *p, const char *data, size_t size)
+{
+    int rc = upstream_send(&p->call, data, size, p->deadline_us);
+    p->cut_up = rc == RC_CLOSED;
+    return rc;
+}
+
 /* Sends one run of the request body, as a chunk where the length is not known. */
 static int send_up(struct passage *p, const char *data, size_t size)
 {
     char head[18];
-    if (!p->chunked_up) return upstream_send(&p->call, data, size, p->deadline_us);
+    if (!p->chunked_up) return send_bytes_up(p, data, size);
     size_t head_size = http_chunk_head(head, size);
-    int rc = upstream_send(&p->call, head, head_size, p->deadline_us);
-    if (rc == RC_OK) rc = upstream_send(&p->call, data, size, p->deadline_us);
-    return rc == RC_OK ? upstream_send(&p->call, "\r\n", 2, p->deadline_us) : rc;
+    int rc = send_bytes_up(p, head, head_size);
+    if (rc == RC_OK) rc = send_bytes_up(p, data, size);
+    return rc == RC_OK ? send_bytes_up(p, "\r\n", 2) : rc;
+}
+
+/* The client's half: what goes wrong there is not the provider's fault. */
+static int read_down(struct passage *p, size_t *size, uint64_t *total)
+{
+    int rc = exchange_body_read(p->r->x, p->buffer, PIECE_SIZE, size);
+    *total += *size;
+    if (*total > p->r->config->limits.body) rc = RC_TOO_LARGE;
+    if (rc != RC_OK && rc != RC_EMPTY) p->client = rc;
+    return rc;
 }
 
 static int send_body(struct passage *p, struct span prefix, bool more)
@@ -56,14 +76,12 @@ static int send_body(struct passage *p, struct span prefix, bool more)
     int rc = prefix.size ? send_up(p, prefix.data, prefix.size) : RC_OK;
     while (rc == RC_OK && more) {
         size_t size = 0;
-        rc = exchange_body_read(p->r->x, p->buffer, PIECE_SIZE, &size);
-        total += size;
-        if (total > p->r->config->limits.body) return RC_TOO_LARGE;
+        rc = read_down(p, &size, &total);
         if (rc == RC_OK && size) rc = send_up(p, p->buffer, size);
     }
     if (rc == RC_EMPTY) rc = RC_OK;
-    if (rc == RC_OK && p->chunked_up) rc = upstream_send(&p->call, "0\r\n\r\n", 5, p->deadline_us);
-    return rc;
+    if (rc == RC_OK && p->chunked_up) rc = send_bytes_up(p, "0\r\n\r\n", 5);
+    return rc == RC_CLOSED && p->cut_up ? RC_OK : rc; /* its answer counts, if there is one */
 }
 
 static int begin(struct passage *p, struct span prefix, bool more)
@@ -93,10 +111,8 @@ static int send_reply_head(struct passage *p, struct reply *reply)
 {
     struct request *r = p->r;
     const struct http_head *head = &p->call.head;
-    const char *type;
     reply_defaults(reply, head->status);
-    reply->extra = upstream_lines(head, r->x->arena, &type);
-    reply->content_type = type;
+    if (upstream_lines(head, r->x->arena, &reply->extra, &reply->content_type) != RC_OK) return RC_FULL;
     char id[REQUEST_ID_SIZE + 1];
     upstream_request_id(head, r->dialect, id);
     reply->own_request_id = id[0] == 0;
@@ -149,29 +165,68 @@ static void relay(struct passage *p)
     journal_reply(p->r, reply.status, HIT_NONE, miss_text(MISS_BYPASS, PART_ROUTE), reply.upstream_ms, 0);
 }
 
-static void say_failure(struct passage *p, int rc)
+static void refuse(struct request *r, unsigned status, const char *code, const char *message)
 {
-    struct request *r = p->r;
+    r->x->close_after = true; /* its body may not have been read to the end */
+    reply_error(r, status, code, NULL, span_text(message));
+}
+
+static void say_client_failed(struct request *r, int rc)
+{
+    if (rc == RC_TOO_LARGE)
+        refuse(r, 413, "request_too_large", "The request body is larger than limits.body of the box.");
+    else if (rc == RC_INVALID)
+        refuse(r, 400, "invalid_body", "The chunked body is not well formed.");
+    else if (rc == RC_TIMEOUT)
+        refuse(r, 408, "body_timeout", "The request body did not come in time: see limits.timeouts.body.");
+    else
+        exchange_abort(r->x); /* the client is gone */
+}
+
+static void say_unreachable(struct passage *p, int rc)
+{
     char message[CONFIG_ISSUES_MAX * 10];
     struct text out = text_on(message, sizeof message);
-    if (rc == RC_CANCELLED || rc == RC_CLOSED) {
-        exchange_abort(r->x);
-        return;
-    }
-    if (rc == RC_TOO_LARGE) {
-        r->x->close_after = true;
-        reply_error(r, 413, "request_too_large", NULL, SPAN("The request body is larger than limits.body of the box."));
-        return;
-    }
+    struct reply reply;
     text_format(&out, "Provider %.*s cannot be reached: %s", SPAN_ARG(p->provider->name),
                 p->call.message[0] ? p->call.message : rc_name(rc));
-    r->x->close_after = true; /* its body may not have been read to the end */
-    struct reply reply;
+    p->r->x->close_after = true;
     reply_defaults(&reply, 503);
     reply.retry_after_s = 5;
     reply.should_retry = "false";
     reply.miss = miss_text(MISS_BYPASS, PART_ROUTE);
-    reply_error_with(r, &reply, "offline", text_span(&out));
+    reply_error_with(p->r, &reply, "offline", text_span(&out));
+}
+
+static void say_failure(struct passage *p, int rc)
+{
+    if (p->client != RC_OK)
+        say_client_failed(p->r, p->client);
+    else if (rc == RC_CANCELLED)
+        exchange_abort(p->r->x);
+    else if (rc == RC_FULL)
+        refuse(p->r, 503, "overloaded", "The box has no room left for this request; try again in a moment.");
+    else
+        say_unreachable(p, rc);
+}
+
+static void pass(struct passage *p, struct span prefix, bool more)
+{
+    struct provider_health *health = &p->r->generation->health[p->index];
+    if (!health_allows(health, p->provider)) {
+        say_failure(p, RC_UNREACHABLE);
+        return;
+    }
+    int rc = begin(p, prefix, more);
+    if (rc == RC_OK) {
+        health_reached(health, &p->call, p->provider);
+        relay(p);
+    } else {
+        if (p->client == RC_OK && rc != RC_CANCELLED && rc != RC_FULL)
+            health_failed(health, p->provider, p->call.message);
+        say_failure(p, rc);
+    }
+    upstream_end(&p->call);
 }
 
 void forward_stream(struct request *r, bool stateless, struct span prefix, bool more)
@@ -190,15 +245,10 @@ void forward_stream(struct request *r, bool stateless, struct span prefix, bool 
                         : SPAN("This path passes through only with the client's own credential: send an API key."));
         return;
     }
-    struct provider_health *health = &r->generation->health[p->index];
-    int rc = health_allows(health, p->provider) ? begin(p, prefix, more) : RC_UNREACHABLE;
-    if (rc == RC_OK) {
-        health_reached(health, &p->call, p->provider);
-        relay(p);
-    } else {
-        if (rc != RC_CANCELLED && rc != RC_FULL && rc != RC_TOO_LARGE)
-            health_failed(health, p->provider, p->call.message);
-        say_failure(p, rc);
+    if (!flight_place_take(r)) {
+        flight_place_refuse(r);
+        return;
     }
-    upstream_end(&p->call);
+    pass(p, prefix, more);
+    flight_place_give();
 }

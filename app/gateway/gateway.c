@@ -81,6 +81,8 @@ int gateway_reserve_configurations(void)
 
 int gateway_reserve(const struct config *config)
 {
+    gateway.parse_max = config->limits.parse_max;
+    gateway.requests_max = config->limits.requests;
     int rc = reserve_scratch(config->limits.parse_max);
     if (rc == RC_OK) rc = journal_reserve();
     if (rc == RC_OK) rc = shortcut_reserve();
@@ -210,9 +212,17 @@ static void inherit_health(struct generation *next)
                 next->health[i] = old->health[k];
 }
 
+/* What was reserved at boot is all there is, whatever a reload asks for. */
+static void keep_within_boot(struct config_limits *limits)
+{
+    if (limits->parse_max > gateway.parse_max) limits->parse_max = gateway.parse_max;
+    if (limits->requests > gateway.requests_max) limits->requests = gateway.requests_max;
+}
+
 int gateway_apply(struct generation *next, char *message, size_t message_size)
 {
     int rc = RC_OK;
+    keep_within_boot(&next->config->limits);
     for (unsigned i = 0; rc == RC_OK && i < next->config->provider_count; i++)
         rc = open_provider(next, i, message, message_size);
     for (unsigned i = 0; rc == RC_OK && i < next->config->pack_count; i++)

@@ -55,6 +55,8 @@ struct gateway {
     unsigned char box_secret[32]; /* tenants' ids and virtual keys are HMACs under it; <data>/keys/box */
     struct json_scratch scratch;  /* the lane's; nothing in it survives a wait */
     unsigned in_flight;           /* requests in or waiting for a flight */
+    unsigned requests_max;        /* reserved at boot */
+    uint64_t parse_max;           /* likewise */
     unsigned flights_high;
     uint64_t request_counter;
     char own_name[64]; /* the machine's host name */

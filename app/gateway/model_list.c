@@ -2,6 +2,7 @@
 /* app/gateway/model_list.c — see model_list.h. */
 #include "app/gateway/model_list.h"
 
+#include "app/gateway/flight.h"
 #include "app/gateway/reply.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
@@ -79,20 +80,23 @@ static int fetch(struct lists *l, unsigned index, enum payment payment, struct s
             l->refused_body = *body;
         }
         rc = call.head.status == 200 ? RC_OK : RC_DENIED;
-    } else if (rc != RC_CANCELLED) {
+    } else if (rc != RC_CANCELLED && rc != RC_FULL && rc != RC_TOO_LARGE) {
         health_failed(health, provider, call.message);
     }
     upstream_end(&call);
     return rc;
 }
 
-static void take(struct lists *l, struct span body)
+/* False: it is no list of models. */
+static bool take(struct lists *l, struct span body)
 {
     unsigned count = 0;
     bool more;
     if (models_read(body, &gateway.scratch, l->r->x->arena, l->models + l->count, MODELS_MAX - l->count, &count,
-                    &more) == RC_OK)
-        l->count += count;
+                    &more) != RC_OK)
+        return false;
+    l->count += count;
+    return true;
 }
 
 static void add_provider(struct lists *l, unsigned index)
@@ -111,16 +115,19 @@ static void add_provider(struct lists *l, unsigned index)
     bool stored = cache_find(&digest, &found, &evicted) == RC_OK;
     if (stored && found.state == CACHE_FRESH && cache_read(found.id, &digest, r->x->arena, &answer) == RC_OK) {
         l->hit = HIT_EXACT;
-        take(l, answer.body);
+        (void)take(l, answer.body);
         return;
     }
-    int rc = fetch(l, index, payment, &body);
+    int rc = RC_FULL;
+    if (flight_place_take(r)) {
+        rc = fetch(l, index, payment, &body);
+        flight_place_give();
+    }
     if (rc == RC_OK) {
-        keep(r, &digest, provider, body);
-        take(l, body);
+        if (take(l, body)) keep(r, &digest, provider, body);
     } else if (stored && rc != RC_DENIED && cache_read(found.id, &digest, r->x->arena, &answer) == RC_OK) {
         l->hit = HIT_STALE;
-        take(l, answer.body);
+        (void)take(l, answer.body);
     }
     for (unsigned i = 0; i < provider->model_count && l->count < MODELS_MAX; i++)
         l->models[l->count++] = (struct model_entry){.id = provider->models[i], .owner = provider->name};
@@ -158,6 +165,10 @@ void model_list_serve(struct request *r)
     }
     struct text out = text_on(bytes, room * 4);
     models_write(r->dialect, l.models, l.count, &out);
+    if (out.truncated) {
+        reply_error(r, 502, "too_many_models", NULL, SPAN("The providers list more models than the box can merge."));
+        return;
+    }
     reply_defaults(&reply, 200);
     reply.hit = l.hit;
     reply.cache_status = l.hit == HIT_NONE ? "fwd=miss" : l.hit == HIT_STALE ? "hit; detail=stale" : "hit";

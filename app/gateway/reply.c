@@ -57,7 +57,7 @@ static void put_framing(struct text *out, const struct reply *reply, bool keep_a
 {
     if (reply->chunked)
         put_line(out, "Transfer-Encoding", "chunked");
-    else if (!reply->until_close && reply->status != 204)
+    else if (!reply->until_close && reply->status != 204 && reply->status != 304)
         put_number(out, "Content-Length", reply->length);
     if (!keep_alive)
         put_line(out, "Connection", "close");
@@ -131,6 +131,10 @@ void reply_error_with(struct request *r, struct reply *reply, const char *code, 
     char buffer[ERROR_BODY_MAX];
     struct text body = text_on(buffer, sizeof buffer);
     dialect_error(r->dialect, reply->status, code, message, span_text(r->id), &body);
+    if (body.truncated) { /* the message quotes more than fits */
+        body = text_on(buffer, sizeof buffer);
+        dialect_error(r->dialect, reply->status, code, SPAN("The request cannot be served."), span_text(r->id), &body);
+    }
     reply_body(r, reply, text_span(&body));
 }
 

@@ -89,7 +89,14 @@ static int identify_tenant(struct request *r)
     return RC_DENIED;
 }
 
-/* Before anything that may wait: the head moves out of the shared scratch, and what points into it is found again. */
+/* The head has moved out of the shared scratch, or may have: what points into it is found again. */
+static void look_again(struct request *r)
+{
+    r->credential = access_credential(&r->x->head);
+    if (r->origin.size) r->origin = http_field(&r->x->head, "origin");
+}
+
+/* Before anything that may wait. */
 static int keep(struct request *r)
 {
     if (exchange_keep(r->x) != RC_OK) {
@@ -97,8 +104,7 @@ static int keep(struct request *r)
                     SPAN("The box has no memory left for this request; try again in a moment."));
         return RC_FULL;
     }
-    r->credential = access_credential(&r->x->head);
-    if (r->origin.size) r->origin = http_field(&r->x->head, "origin");
+    look_again(r);
     return RC_OK;
 }
 
@@ -135,20 +141,27 @@ static void separate_tenants(struct request *r)
     for (unsigned part = 0; part < PARTS; part++) r->question.parts.digest[part] ^= tenant;
 }
 
+/* A question without its scope would be everybody's: no memory for it, no question. */
+static int read_in_scope(struct request *r, const struct config_route *route, struct span *error)
+{
+    struct question_context context = {.dialect = r->dialect, .scope = scope_of(r)};
+    if (!context.scope.data) return RC_FULL;
+    if (route) {
+        context.masks = route->masks;
+        context.mask_count = route->mask_count;
+    }
+    return question_read(r->body, &context, &gateway.scratch, r->x->arena, &r->question, error);
+}
+
 /* The route decides about masks, and the model about the route: read once without masks when the first route that could
  * match has none, which is the rule. */
 static int read_question(struct request *r)
 {
     struct span error = {0};
-    struct question_context context = {.dialect = r->dialect, .scope = scope_of(r)};
-    int rc = question_read(r->body, &context, &gateway.scratch, r->x->arena, &r->question, &error);
+    int rc = read_in_scope(r, NULL, &error);
     if (rc == RC_OK) r->route = gateway_route(r->config, r->dialect, r->question.model);
-    if (rc == RC_OK && r->route && (r->route->mask_count || r->route->share_box)) {
-        context.masks = r->route->masks;
-        context.mask_count = r->route->mask_count;
-        context.scope = scope_of(r);
-        rc = question_read(r->body, &context, &gateway.scratch, r->x->arena, &r->question, &error);
-    }
+    if (rc == RC_OK && r->route && (r->route->mask_count || r->route->share_box))
+        rc = read_in_scope(r, r->route, &error);
     if (rc == RC_OK) {
         separate_tenants(r);
         return rc;
@@ -212,7 +225,7 @@ static void serve_question(struct request *r)
         refuse_larder_model(r);
         return;
     }
-    if (!bypass && flight_join(r) == RC_OK) return;
+    if (!bypass && !r->directives.only_if_cached && flight_join(r) == RC_OK) return;
     answer_upstream(r, bypass);
 }
 
@@ -235,6 +248,7 @@ static void refuse_body(struct request *r, int rc)
 static void serve_chat(struct request *r)
 {
     int rc = exchange_body(r->x, r->config->limits.parse_max, &r->body);
+    look_again(r); /* it may have waited */
     if (rc != RC_OK && rc != RC_TOO_LARGE) {
         refuse_body(r, rc);
         return;

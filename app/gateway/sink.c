@@ -5,6 +5,7 @@
 #include "net/http1.h"
 
 enum { FRAME_MAX = 16384, FRAME_OVERHEAD = 32 };
+_Static_assert(FRAME_MAX + FRAME_OVERHEAD <= UINT16_MAX, "places in a frame are 16 bits");
 
 /* Where a piece and its chunk framing are laid side by side, so that they leave in one send. Lane only. */
 static char frame[FRAME_MAX + FRAME_OVERHEAD];
@@ -19,22 +20,6 @@ static int send_bytes(struct sink *sink, const char *data, size_t size, size_t *
         *sent += more;
     }
     return rc;
-}
-
-static int send_pending(struct sink *sink)
-{
-    size_t sent = 0;
-    int rc = send_bytes(sink, sink->pending + sink->pending_at, (size_t)(sink->pending_size - sink->pending_at), &sent);
-    sink->pending_at = (uint8_t)(sink->pending_at + sent);
-    if (rc == RC_OK) sink->pending_at = sink->pending_size = 0;
-    return rc;
-}
-
-static void set_pending(struct sink *sink, const char *bytes, size_t size)
-{
-    memcpy(sink->pending, bytes, size);
-    sink->pending_size = (uint8_t)size;
-    sink->pending_at = 0;
 }
 
 static int send_head_rest(struct sink *sink)
@@ -56,28 +41,26 @@ static struct span next_run(struct sink *sink, const struct sink_view *view)
     return sink->at < end ? span_of(view->data + sink->at, end - sink->at) : (struct span){0};
 }
 
-/* Chunk head, bytes and end in one send; what the socket leaves over becomes chunk_left and pending. */
-static int send_chunk(struct sink *sink, struct span run)
+static void frame_open(struct sink *sink, size_t run)
 {
-    if (run.size > FRAME_MAX) run.size = FRAME_MAX;
-    size_t head = http_chunk_head(frame, run.size), sent = 0;
-    memcpy(frame + head, run.data, run.size);
-    memcpy(frame + head + run.size, "\r\n", 2);
-    int rc = send_bytes(sink, frame, head + run.size + 2, &sent);
-    if (rc == RC_OK) {
-        sink->at += run.size;
-    } else if (rc == RC_AGAIN && sent < head) {
-        if (sent == 0) return rc;
-        set_pending(sink, frame + sent, head - sent);
-        sink->chunk_left = run.size;
-    } else if (rc == RC_AGAIN && sent < head + run.size) {
-        sink->at += sent - head;
-        sink->chunk_left = run.size - (sent - head);
-    } else if (rc == RC_AGAIN) {
-        sink->at += run.size;
-        set_pending(sink, frame + sent, head + run.size + 2 - sent);
-    }
-    return rc;
+    sink->frame_run = (uint16_t)(run < FRAME_MAX ? run : FRAME_MAX);
+    sink->frame_at = 0;
+    sink->framed = true;
+}
+
+/* Chunk head, bytes and end in one send. Laid out the same way until the socket has taken all of it: TLS has sealed what
+ * it was offered before, whatever has been recorded since. */
+static int send_frame(struct sink *sink, const struct sink_view *view)
+{
+    size_t run = sink->frame_run, head = http_chunk_head(frame, run), sent = 0;
+    if (run) memcpy(frame + head, view->data + sink->at, run);
+    memcpy(frame + head + run, "\r\n", 2);
+    int rc = send_bytes(sink, frame + sink->frame_at, head + run + 2 - sink->frame_at, &sent);
+    sink->frame_at = (uint16_t)(sink->frame_at + sent);
+    if (rc != RC_OK) return rc;
+    sink->at += run;
+    sink->framed = false;
+    return RC_OK;
 }
 
 static int send_raw(struct sink *sink, struct span run)
@@ -88,44 +71,31 @@ static int send_raw(struct sink *sink, struct span run)
     return rc;
 }
 
-static int send_chunk_rest(struct sink *sink, const struct sink_view *view)
+/* What is next: more of the view, or the empty chunk behind its end. False when there is nothing to send now. */
+static bool next_piece(struct sink *sink, const struct sink_view *view, struct span *run)
 {
-    size_t sent = 0;
-    int rc = send_bytes(sink, view->data + sink->at, sink->chunk_left, &sent);
-    sink->at += sent;
-    sink->chunk_left -= sent;
-    if (rc == RC_OK) set_pending(sink, "\r\n", 2);
-    return rc;
-}
-
-static int send_end(struct sink *sink, bool *done)
-{
-    if (sink->framing == SINK_CHUNKED && !sink->ending) {
-        sink->ending = true;
-        set_pending(sink, "0\r\n\r\n", 5);
-        int rc = send_pending(sink);
-        if (rc != RC_OK) return rc;
-    }
-    *done = true;
-    return RC_OK;
+    *run = next_run(sink, view);
+    bool chunked = sink->framing == SINK_CHUNKED, end = run->size == 0 && view->complete && chunked && !sink->ending;
+    sink->ending = sink->ending || end;
+    if (end || (chunked && run->size)) frame_open(sink, run->size);
+    return end || run->size > 0;
 }
 
 int sink_pump(struct sink *sink, const struct sink_view *view, bool *done)
 {
     int rc = RC_OK;
+    struct span run;
     *done = false;
     while (rc == RC_OK) {
-        struct span run;
         if (sink->head_rest.size)
             rc = send_head_rest(sink);
-        else if (sink->pending_size)
-            rc = send_pending(sink);
-        else if (sink->chunk_left)
-            rc = send_chunk_rest(sink, view);
-        else if ((run = next_run(sink, view)).size)
-            rc = sink->framing == SINK_CHUNKED ? send_chunk(sink, run) : send_raw(sink, run);
-        else
-            return view->complete ? send_end(sink, done) : RC_OK;
+        else if (sink->framed)
+            rc = send_frame(sink, view);
+        else if (!next_piece(sink, view, &run))
+            break;
+        else if (!sink->framed)
+            rc = send_raw(sink, run);
     }
+    *done = rc == RC_OK && view->complete;
     return rc;
 }

@@ -28,14 +28,12 @@ struct sink {
     struct connection *connection;
     uint64_t started_us;
     size_t at;             /* offset in the view */
-    size_t chunk_left;     /* of the chunk whose head has been sent */
-    struct span head_rest; /* of a reply head that the socket did not take whole */
+    struct span head_rest; /* of a reply head, and the first bytes behind it, that the socket did not take whole */
     struct span origin;
     const char *miss;
-    char pending[24]; /* chunk head or end that is due */
-    uint8_t pending_size, pending_at;
+    uint16_t frame_run, frame_at; /* of the chunk under way: its bytes, and how much of it is sent, head and end included */
     uint8_t framing, view, dialect, minor_version;
-    bool leader, head_sent, ending, keep_alive, blocked;
+    bool leader, head_sent, framed, ending, keep_alive, blocked;
     char id[REQUEST_ID_SIZE + 1];
     char model[40];
 };

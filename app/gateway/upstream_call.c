@@ -2,12 +2,13 @@
 /* app/gateway/upstream_call.c — see upstream_call.h. */
 #include "app/gateway/upstream_call.h"
 
+#include "app/gateway/access.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/tenants.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
-enum { HEAD_EXTRA = 1024, BREAKER_CONNECTS = 5 /* connects in a row that open the breaker */ };
+enum { HEAD_EXTRA = 1024, CONTENT_TYPE_MAX = 256 /* of a reply; a longer one is left out */, BREAKER_CONNECTS = 5 /* connects in a row that open the breaker */ };
 
 /* A credential that is neither a virtual key nor proven counts as none where nobody is paid. */
 bool payment_is_welcome(const struct request *r)
@@ -101,14 +102,20 @@ static void put_field(struct text *out, struct span name, struct span value)
     text_put(out, "\r\n", 2);
 }
 
+/* A virtual key never leaves the box, also when it comes beside a credential that does. */
+static bool is_of_this_box(struct span credential)
+{
+    return span_starts_with(access_secret(credential), SPAN("lk-"));
+}
+
 static void put_credential(struct text *out, const struct request *r, const struct config_provider *provider,
                            enum payment payment)
 {
     if (payment == PAY_CLIENT) {
         struct span authorization = http_field(&r->x->head, "authorization");
         struct span key = http_field(&r->x->head, "x-api-key");
-        if (authorization.data) put_field(out, SPAN("Authorization"), authorization);
-        if (key.data) put_field(out, SPAN("x-api-key"), key);
+        if (authorization.data && !is_of_this_box(authorization)) put_field(out, SPAN("Authorization"), authorization);
+        if (key.data && !is_of_this_box(key)) put_field(out, SPAN("x-api-key"), key);
     } else if (payment == PAY_BOX_KEY && provider->dialect == DIALECT_ANTHROPIC) {
         put_field(out, SPAN("x-api-key"), provider->key);
     } else if (payment == PAY_BOX_KEY) {
@@ -169,13 +176,13 @@ int upstream_head(const struct request *r, struct span method, const struct conf
     return out.truncated ? RC_TOO_LARGE : RC_OK;
 }
 
-struct span upstream_lines(const struct http_head *head, struct arena *arena, const char **content_type)
+int upstream_lines(const struct http_head *head, struct arena *arena, struct span *lines, const char **content_type)
 {
     char *buffer = arena_take(arena, head->size + 1, 1);
     struct span type = http_field(head, "content-type");
-    struct span kept = arena_copy(arena, type);
-    *content_type = kept.data && type.size ? kept.data : NULL;
-    if (!buffer) return (struct span){0};
+    struct span kept = arena_copy(arena, type.size <= CONTENT_TYPE_MAX ? type : (struct span){0});
+    if (!buffer || !kept.data) return RC_FULL;
+    *content_type = kept.size ? kept.data : NULL;
     struct text out = text_on(buffer, head->size + 1);
     bool long_id = http_field(head, "x-request-id").size > REQUEST_ID_SIZE ||
                    http_field(head, "request-id").size > REQUEST_ID_SIZE;
@@ -187,7 +194,8 @@ struct span upstream_lines(const struct http_head *head, struct arena *arena, co
             !begins(name, "x-larder-") && !http_is_hop_by_hop(head, name))
             put_field(&out, name, head->fields[i].value);
     }
-    return text_span(&out);
+    *lines = text_span(&out);
+    return out.truncated ? RC_FULL : RC_OK;
 }
 
 void upstream_request_id(const struct http_head *head, enum dialect dialect, char id[REQUEST_ID_SIZE + 1])

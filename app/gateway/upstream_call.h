@@ -25,8 +25,8 @@ int upstream_head(const struct request *r, struct span method, const struct conf
                   enum payment payment, int64_t body_size, struct arena *arena, struct span *head);
 
 /* The provider's end-to-end header lines that a client relies on, without those that belong to its origin, to framing,
- * or to us. `content_type` gets the value, terminated, in the arena. */
-struct span upstream_lines(const struct http_head *head, struct arena *arena, const char **content_type);
+ * or to us. `content_type` gets the value, terminated, in the arena; NULL: none. RC_FULL: no memory. */
+int upstream_lines(const struct http_head *head, struct arena *arena, struct span *lines, const char **content_type);
 
 /* The provider's own request id, terminated; empty when it gave none, or one longer than ours (then ours is sent). */
 void upstream_request_id(const struct http_head *head, enum dialect dialect, char id[REQUEST_ID_SIZE + 1]);

@@ -136,6 +136,7 @@ class Box:
         self.api = ("127.0.0.1", free_port())
         self.admin = ("127.0.0.1", free_port())
         self.env = dict({"PATH": os.environ["PATH"], "HOME": self.folder}, **(env or {}))
+        self.env.update({name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")})
         self.prefix = list(prefix)          # words before the binary, e.g. unshare
         self.process = None
         self.expect_exit = expect_exit
@@ -299,7 +300,9 @@ class Box:
 
     def note(self):
         text = re.sub(r"(?m)^larder \d[^\n]*\n(?:\n(?:[^\d\n][^\n]*\n)+)*", "(said where it serves)\n", self.log())
-        lines = text.rstrip().split("\n")[-40:]
+        lines = text.rstrip().split("\n")
+        report = [at for at, line in enumerate(lines) if re.search(r"==ERROR: |WARNING: Thread|runtime error: ", line)]
+        lines = lines[report[0]:][:40] if report else lines[-40:]
         return ["log of the box:"] + ["  | " + line[:300] for line in lines]
 
     def wait_log(self, pattern, timeout=5.0, after=0):
