@@ -3,6 +3,7 @@
 #include "storage/kv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 #include "platform/heap.h"
 #include "platform/plan.h"
 #include "platform/rc.h"
+
+enum { KV_LOCK_BYTES = 4096 }; /* more than LMDB needs for the few readers */
 
 struct kv_reader {
     MDB_txn *txn;
@@ -72,6 +75,22 @@ static uint64_t kv_map_bytes(uint64_t wanted)
     return (wanted + page - 1) / page * page;
 }
 
+/* LMDB makes its lock file with a hole and maps it: on a full disk the first store into the hole is a SIGBUS. So the bytes
+ * are there before. The file holds nothing that outlives the process. */
+static int kv_fill_lock_file(const char *folder)
+{
+    static const char zeros[KV_LOCK_BYTES];
+    char path[FILE_PATH_MAX];
+    int rc = file_join(path, folder, "lock.mdb");
+    if (rc != RC_OK) return rc;
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) return file_from_errno(errno);
+    errno = EIO; /* of a short write */
+    rc = pwrite(fd, zeros, sizeof zeros, 0) == (ssize_t)sizeof zeros ? RC_OK : file_from_errno(errno);
+    close(fd);
+    return rc;
+}
+
 static int kv_open_tables(struct kv *kv, const struct kv_options *options)
 {
     MDB_txn *txn;
@@ -114,7 +133,9 @@ int kv_open(struct kv *kv, const struct kv_options *options)
     memset(kv, 0, sizeof *kv);
     pthread_mutex_init(&kv->lock, NULL);
     pthread_cond_init(&kv->returned, NULL);
-    int error = mdb_env_create(&env);
+    int error = 0, rc = options->read_only ? RC_OK : kv_fill_lock_file(options->folder);
+    if (rc != RC_OK) return rc;
+    error = mdb_env_create(&env);
     if (error) return kv_result(error);
     kv->env = env;
     kv->read_only = options->read_only;
@@ -198,8 +219,10 @@ int kv_commit(struct kv_txn *txn)
     /* Which step failed is not told: after a failed meta page every later call says MDB_PANIC. Asked at once. */
     MDB_txn *probe;
     int after = mdb_txn_begin(env_of(txn->kv), NULL, 0, &probe);
-    if (after == 0) mdb_txn_abort(probe);
-    else txn->kv->broken = true;
+    if (after == 0)
+        mdb_txn_abort(probe);
+    else
+        txn->kv->broken = true;
     return kv_write_result(txn->kv, error);
 }
 

@@ -7,17 +7,21 @@
 #include "platform/metric.h"
 #include "platform/rc.h"
 
-enum { REOPEN_EVERY_US = 1000000 /* when it fails */, LOG_EVERY_US = 60000000 };
+enum { LOG_EVERY_US = 60000000 };
 
 static struct metric_histogram commit_times;
-static struct metric commits = {.name = "larder_store_commits_total", .help = "Commits of the store.",
-                                .kind = METRIC_COUNTER};
-static struct metric commit_time = {.name = "larder_store_commit_seconds", .help = "Time a commit took.",
-                                    .kind = METRIC_HISTOGRAM, .histogram = &commit_times};
-static struct metric stored = {.name = "larder_store_stored_total", .help = "Entries that were committed.",
-                               .kind = METRIC_COUNTER};
-static struct metric lost = {.name = "larder_store_dropped_total", .labels = "reason=\"write_failed\"",
-                             .help = "Entries that could not be kept.", .kind = METRIC_COUNTER};
+static struct metric commits = {
+    .name = "larder_store_commits_total", .help = "Commits of the store.", .kind = METRIC_COUNTER};
+static struct metric commit_time = {.name = "larder_store_commit_seconds",
+                                    .help = "Time a commit took.",
+                                    .kind = METRIC_HISTOGRAM,
+                                    .histogram = &commit_times};
+static struct metric stored = {
+    .name = "larder_store_stored_total", .help = "Entries that were committed.", .kind = METRIC_COUNTER};
+static struct metric lost = {.name = "larder_store_dropped_total",
+                             .labels = "reason=\"write_failed\"",
+                             .help = "Entries that could not be kept.",
+                             .kind = METRIC_COUNTER};
 static struct metric crowded = {.name = "larder_store_evicted_in_need_total",
                                 .help = "Oldest entries that left because disk or map was full.",
                                 .kind = METRIC_COUNTER};
@@ -157,13 +161,20 @@ static int batch_try(struct writer *writer, const struct batch *batch)
 
 /* ---- when it fails */
 
+/* LMDB calls a write that the file system cut short an input/output error. */
+static const char *what_failed(int rc)
+{
+    return rc == RC_IO ? "input/output error: the disk is full or fails" : rc_name(rc);
+}
+
 static void log_seldom(struct writer *writer, int rc)
 {
     uint64_t now = writer_now();
     if (writer->logged_us != 0 && now - writer->logged_us < LOG_EVERY_US) return;
     writer->logged_us = now;
-    log_warn("store", "cannot write to %s (%s): answers are served, new ones are not kept until this ends; %llu dropped",
-             writer->home->entries, rc_name(rc), (unsigned long long)metric_get(&lost));
+    log_warn("store",
+             "cannot write to %s (%s): answers are served, new ones are not kept until this ends; %llu dropped",
+             writer->home->entries, what_failed(rc), (unsigned long long)metric_get(&lost));
 }
 
 static void batch_drop(struct writer *writer, const struct batch *batch)
@@ -221,24 +232,25 @@ void writer_watch(const struct entries *entries, const struct home *home)
     if (size > 0) home_watch(home, map, size);
 }
 
-/* Reading needs it as much as writing: after a failed meta page LMDB refuses both. */
+/* Reading needs it as much as writing: after a failed meta page LMDB refuses both. Costs less than a millisecond, once or
+ * twice a failed batch. */
 static int reopen(struct writer *writer)
 {
     struct entries *entries = writer->entries;
     struct hash_key key = entries->tag_key;
-    uint64_t now = writer_now();
-    if (writer->opened_us != 0 && now - writer->opened_us < REOPEN_EVERY_US) return RC_IO;
     entries_close(entries);
     int rc = entries_open(entries, writer->home->entries, writer->limits.map_bytes, false, &key);
-    writer->opened_us = rc == RC_OK ? 0 : now;
     writer->mark_due = true;
-    if (rc == RC_OK) writer_watch(entries, writer->home);
+    bool open = rc == RC_OK || /* at least for reading */
+                entries_open(entries, writer->home->entries, writer->limits.map_bytes, true, &key) == RC_OK;
+    if (open) writer_watch(entries, writer->home);
     return rc;
 }
 
 static bool must_reopen(const struct writer *writer)
 {
-    return !entries_are_open(writer->entries) || writer->entries->kv.broken;
+    const struct entries *entries = writer->entries;
+    return !entries_are_open(entries) || entries->kv.broken || entries->kv.read_only; /* opened so on a full disk */
 }
 
 static int start_cold(struct writer *writer)
@@ -249,7 +261,6 @@ static int start_cold(struct writer *writer)
               writer->home->entries, rc_name(rc));
     writer_tell(writer, FATE_ALL_GONE, 0, 0);
     writer->owed_count = 0;
-    writer->opened_us = 0;
     return rc == RC_OK ? reopen(writer) : rc;
 }
 
@@ -272,8 +283,8 @@ static int purge_run(struct writer *writer, const struct record_purge *purge, un
     int rc = RC_OK;
     while (rc == RC_OK && from < purge->below) {
         unsigned count;
-        rc = entries_of_tenant(writer->entries, purge->all ? NULL : purge->tenant, from, purge->below, writer->ids_found,
-                               COMMIT_DELETES, &count, &from);
+        rc = entries_of_tenant(writer->entries, purge->all ? NULL : purge->tenant, from, purge->below,
+                               writer->ids_found, COMMIT_DELETES, &count, &from);
         if (rc == RC_OK) rc = remove_ids(writer, writer->ids_found, count);
         if (rc == RC_OK) *removed += count;
     }
