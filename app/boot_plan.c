@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/boot_plan.c — every region of the process, taken in one place, and the figures about it. */
+/* app/boot_plan.c — every region of the process, taken in one place, and printed. */
 #include "app/boot_private.h"
 
 #include <stdio.h>
 
 #include "app/admin/admin.h"
-#include "platform/clock.h"
 #include "platform/compress.h"
 #include "platform/cpu.h"
 #include "platform/crypto.h"
 #include "platform/heap.h"
-#include "platform/metric.h"
 #include "platform/offload.h"
 #include "platform/plan.h"
 
@@ -102,72 +100,6 @@ int boot_reserve_all(const struct config *c)
     if (rc == RC_OK) rc = gateway_reserve(c);
     if (rc == RC_OK) rc = reserve_servers(c);
     return rc == RC_OK ? control_reserve() : rc;
-}
-
-static double read_memory(const struct metric *metric)
-{
-    const struct plan_term total = plan_total();
-    const char *what = metric->context;
-    size_t bytes = *what == 'p' ? plan_private_now() : *what == 'c' ? total.committed : total.ceiling;
-    return (double)bytes;
-}
-
-static double read_trap(const struct metric *metric)
-{
-    (void)metric;
-    return (double)heap_trap_count();
-}
-
-static double read_uptime(const struct metric *metric)
-{
-    (void)metric;
-    return (double)boot_uptime_us() / 1e6;
-}
-
-static double read_cpu(const struct metric *metric)
-{
-    (void)metric;
-    return (double)clock_cpu_us() / 1e6;
-}
-
-static double read_arenas(const struct metric *metric)
-{
-    (void)metric;
-    return (double)boot.requests_budget.high;
-}
-
-static struct metric memory_gauges[] = {
-    {.name = "larder_memory_bytes",
-     .labels = "kind=\"private\"",
-     .help = "Private memory now, planned at boot, and at most",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_memory,
-     .context = "p"},
-    {.name = "larder_memory_bytes",
-     .labels = "kind=\"planned\"",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_memory,
-     .context = "c"},
-    {.name = "larder_memory_bytes",
-     .labels = "kind=\"ceiling\"",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_memory,
-     .context = "x"},
-    {.name = "larder_request_arenas_high_bytes",
-     .help = "Most memory of all request arenas at once",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_arenas},
-    {.name = "larder_heap_trap_total",
-     .help = "Calls of the C library's allocator, which must not happen",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_trap},
-    {.name = "process_uptime_seconds", .help = "Seconds since boot", .kind = METRIC_GAUGE_CALL, .read = read_uptime},
-    {.name = "process_cpu_seconds", .help = "CPU time used", .kind = METRIC_GAUGE_CALL, .read = read_cpu},
-};
-
-void boot_register_metrics(void)
-{
-    for (unsigned i = 0; i < sizeof memory_gauges / sizeof memory_gauges[0]; i++) metric_register(&memory_gauges[i]);
 }
 
 void boot_print_plan(struct text *out)
