@@ -138,6 +138,27 @@ int boot_control_path(const struct boot_options *options, char *path, size_t siz
 
 /* ---- reload */
 
+static void lower(unsigned *value, unsigned most)
+{
+    if (*value > most) *value = most;
+}
+
+/* The limits of the API port as a reload may set them: never more than the boot reserved. */
+static void take_limits(const struct config *next)
+{
+    const struct server_limits most = boot_api_limits(boot.baseline);
+    struct server_limits limits = boot_api_limits(next);
+    lower(&limits.connections, most.connections);
+    lower(&limits.exchanges, most.exchanges);
+    lower(&limits.head_readers, most.head_readers);
+    lower(&limits.tls_connections, most.tls_connections);
+    if (limits.header > most.header) limits.header = most.header;
+    limits.arena_reserve = most.arena_reserve; /* address space: stays, whatever parse_max is now */
+    server_limits_set(&boot.api, &limits);
+    size_t memory = boot.baseline->limits.memory;
+    boot.requests_budget.limit = next->limits.memory < memory ? next->limits.memory : memory;
+}
+
 int boot_reload(struct text *out)
 {
     char message[320] = "", names[256];
@@ -160,8 +181,7 @@ int boot_reload(struct text *out)
         log_error("config", "not reloaded, the configuration in force stays: %s", out->data);
         return rc;
     }
-    struct server_limits limits = boot_api_limits(next->config);
-    server_limits_set(&boot.api, &limits);
+    take_limits(next->config);
     log_info("config", "reloaded %s", boot.config_path[0] ? boot.config_path : "the built-in default");
     text_put_text(out, "reloaded\n");
     if (restart.size) text_format(out, "these changes wait for a restart: %s\n", names);

@@ -36,7 +36,8 @@ enum {
     CONFIG_REQUESTS_BOUND = 1024,
     CONFIG_FLIGHTS_BOUND = 1024,
     CONFIG_TLS_CONNECTIONS_BOUND = 4096,
-    CONFIG_REQUESTS_LEAST = 4, /* a quarter of them is kept for hits */
+    CONFIG_REQUESTS_LEAST = 4,      /* a quarter of them is kept for hits */
+    CONFIG_HEADER_BOUND = 64 << 10, /* one read of the server; less than the smallest request arena */
 };
 
 enum config_anonymous { ANONYMOUS_NONE, ANONYMOUS_LOOPBACK, ANONYMOUS_ANY };
