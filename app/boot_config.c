@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/board.h"
 #include "platform/clock.h"
 #include "platform/cpu.h"
 #include "platform/heap.h"
@@ -47,7 +48,8 @@ static int read_config(struct arena *arena, struct config **config, struct confi
     struct config_source source = {.file_name = boot.config_path[0] ? boot.config_path : NULL,
                                    .overrides = boot.options->overrides,
                                    .override_count = boot.options->override_count,
-                                   .environment = environment};
+                                   .environment = environment,
+                                   .model = boot.model};
     return config_load(arena, span_of(config_text, config_size), &source, config, report);
 }
 
@@ -92,6 +94,7 @@ static int begin(const struct boot_options *options)
     boot.options = options;
     boot.started_us = clock_monotonic_us();
     choose_config_path(options);
+    (void)identity_model(boot.model, sizeof boot.model);
     cpu_detect();
     hash_select(cpu_features());
     clock_floor_set((uint64_t)BUILD_EPOCH * CLOCK_SECOND);
@@ -126,6 +129,17 @@ int boot_check(const struct boot_options *options)
     if (code != 0) return code;
     config_print(next->config, &out);
     return fputs(printed, stdout) < 0;
+}
+
+int boot_reference(void)
+{
+    static char printed[64 << 10];
+    struct text out = text_on(printed, sizeof printed);
+    if (begin(&(struct boot_options){0}) != RC_OK) return 1;
+    config_print_reference(&out);
+    text_put_char(&out, '\n');
+    int rc = board_print_reference(&gateway_next_generation()->arena, &out);
+    return fputs(printed, stdout) < 0 || out.truncated || rc != RC_OK;
 }
 
 int boot_control_path(const struct boot_options *options, char *path, size_t size)

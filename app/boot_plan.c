@@ -120,10 +120,14 @@ int boot_plan(const struct boot_options *options)
     static char printed[32 << 10];
     struct generation *next;
     struct text out = text_on(printed, sizeof printed);
+    if (options->named_board) plan_dry_run();
     int code = boot_begin(options, &next);
     if (code != 0) return code;
+    const struct config *c = next->config;
+    text_format(&out, "# board %.*s (%.*s): %.*s\n", SPAN_ARG(c->board_name), SPAN_ARG(c->board_about),
+                SPAN_ARG(c->board_why));
     int rc = boot_keep_baseline();
-    if (rc == RC_OK) rc = boot_reserve_all(next->config);
+    if (rc == RC_OK) rc = boot_reserve_all(c);
     plan_measure();
     boot_print_plan(&out);
     fputs(printed, stdout);

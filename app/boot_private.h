@@ -12,6 +12,7 @@
 
 #include "app/boot.h"
 #include "app/bounds.h"
+#include "hal/identity.h"
 #include "platform/fiber.h"
 #include "platform/file.h"
 
@@ -26,6 +27,7 @@ struct boot {
     const struct boot_options *options;
     char config_path[FILE_PATH_MAX]; /* empty: built-in default */
     char data[FILE_PATH_MAX];
+    char model[IDENTITY_TEXT_MAX]; /* of this machine, or empty */
     struct server api, admin;
     struct arena_budget requests_budget, admin_budget;
     struct fiber_pool background;

@@ -145,7 +145,8 @@ struct config {
     struct config_listen listen;
     struct config_access access;
     struct span data, board;
-    int log_level, log_format; /* platform/log.h */
+    struct span board_name, board_about, board_why; /* which one `board` came to, and how */
+    int log_level, log_format;                      /* platform/log.h */
     struct span admin_token;
     bool admin_read_loopback;
     struct config_limits limits;
@@ -174,6 +175,7 @@ struct config_source {
     const char *const *overrides; /* "routes.0.cache.ttl=1h" … */
     unsigned override_count;
     const char *(*environment)(const char *name); /* getenv, or a test's */
+    const char *model;                            /* of this machine (hal/identity.h); NULL: unknown */
 };
 
 struct config_issue {

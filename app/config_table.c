@@ -337,7 +337,7 @@ const struct config_key config_keys[] = {
     {.name = "data", .type = TYPE_TEXT, C(data), .fallback = "./var", .check = config_check_data,
      .help = "the store; created with mode 0700"},
     {.name = "board", .type = TYPE_TEXT, C(board), .fallback = "auto", .check = config_check_board,
-     .help = "auto, generic, or a name in board/"},
+     .help = "whose defaults limits and storage take: auto (by the machine's model), or a name of the table of boards"},
     {.name = "log", .type = TYPE_SECTION, .keys = log_keys, .help = "lines on stderr"},
     {.name = "admin", .type = TYPE_SECTION, .keys = admin_keys, .help = "the admin port"},
     {.name = "limits", .type = TYPE_SECTION, .keys = limit_keys, .check = config_check_limits,
