@@ -91,9 +91,9 @@ static const struct config_key log_keys[] = {
 };
 
 static const struct config_key admin_keys[] = {
-    {.name = "token", .type = TYPE_SECRET, .built = LATER, C(admin_token), .fallback = "${LARDER_ADMIN_TOKEN:-}",
+    {.name = "token", .type = TYPE_SECRET, C(admin_token), .fallback = "${LARDER_ADMIN_TOKEN:-}",
      .help = "for changes over HTTP; empty: one is made at first start, kept in <data>/keys/, its path printed"},
-    {.name = "read_without_token", .type = TYPE_FLAG, .built = LATER, C(admin_read_loopback), .fallback = "loopback",
+    {.name = "read_without_token", .type = TYPE_FLAG, C(admin_read_loopback), .fallback = "loopback",
      .choices = read_choices, .help = "who may read over HTTP without the token"},
     END,
 };

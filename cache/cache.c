@@ -14,21 +14,28 @@ enum { CACHE_LIST_QUERY_MAX = 256, CACHE_LIST_SYNC_US = 2000000 };
 struct cache cache_self;
 
 static struct metric_histogram read_times;
-static struct metric read_time = {.name = "larder_store_read_seconds", .help = "Time of a read from disk, waiting included.",
-                                  .kind = METRIC_HISTOGRAM, .histogram = &read_times};
+static struct metric read_time = {.name = "larder_store_read_seconds",
+                                  .help = "Time of a read from disk, waiting included.",
+                                  .kind = METRIC_HISTOGRAM,
+                                  .histogram = &read_times};
 
 void cache_metrics(struct cache *cache)
 {
-    cache->stored = (struct metric){.name = "larder_store_puts_total", .kind = METRIC_COUNTER,
-                                    .help = "Answers handed to the writer."};
-    cache->evicted = (struct metric){.name = "larder_store_evicted_total", .kind = METRIC_COUNTER,
-                                     .help = "Entries that left for others."};
-    cache->corrupt = (struct metric){.name = "larder_store_corrupt_total", .kind = METRIC_COUNTER,
+    cache->stored = (struct metric){
+        .name = "larder_store_puts_total", .kind = METRIC_COUNTER, .help = "Answers handed to the writer."};
+    cache->evicted = (struct metric){
+        .name = "larder_store_evicted_total", .kind = METRIC_COUNTER, .help = "Entries that left for others."};
+    cache->corrupt = (struct metric){.name = "larder_store_corrupt_total",
+                                     .kind = METRIC_COUNTER,
                                      .help = "Entries dropped because their bytes were damaged."};
-    cache->dropped_full = (struct metric){.name = "larder_store_dropped_total", .kind = METRIC_COUNTER,
-                                          .labels = "reason=\"queue_full\"", .help = "Entries that could not be kept."};
-    cache->dropped_other = (struct metric){.name = "larder_store_dropped_total", .kind = METRIC_COUNTER,
-                                           .labels = "reason=\"refused\"", .help = "Entries that could not be kept."};
+    cache->dropped_full = (struct metric){.name = "larder_store_dropped_total",
+                                          .kind = METRIC_COUNTER,
+                                          .labels = "reason=\"queue_full\"",
+                                          .help = "Entries that could not be kept."};
+    cache->dropped_other = (struct metric){.name = "larder_store_dropped_total",
+                                           .kind = METRIC_COUNTER,
+                                           .labels = "reason=\"refused\"",
+                                           .help = "Entries that could not be kept."};
     metric_register(&cache->dropped_full);
     metric_register(&cache->dropped_other);
     metric_register(&cache->stored);
@@ -89,7 +96,9 @@ int cache_find(const struct digest *digest, struct cache_found *found, bool *evi
     uint64_t now_s = clock_wall_us() / CLOCK_SECOND;
     uint64_t created_s = slot->created_s < now_s ? slot->created_s : now_s; /* from the future: as if stored now */
     bool fresh = now_s - created_s < slot->ttl_s;
-    *found = (struct cache_found){.id = exact_id(slot), .created_us = created_s * CLOCK_SECOND, .ttl_s = slot->ttl_s,
+    *found = (struct cache_found){.id = exact_id(slot),
+                                  .created_us = created_s * CLOCK_SECOND,
+                                  .ttl_s = slot->ttl_s,
                                   .state = fresh ? CACHE_FRESH : CACHE_EXPIRED};
     cache->expired_found += !fresh;
     return RC_OK;
@@ -128,7 +137,8 @@ static void read_failed(struct cache *cache, const struct read_job *job)
     struct exact_tag tag = exact_tag_of(&cache->exact, job->digest);
     const struct exact_slot *slot = exact_at(&cache->exact, position);
     if (job->rc == RC_CORRUPT) metric_add(&cache->corrupt, 1);
-    if (job->rc == RC_CORRUPT || (slot->tag_low == tag.low && slot->tag_high == tag.high)) (void)cache_drop(cache, position);
+    if (job->rc == RC_CORRUPT || (slot->tag_low == tag.low && slot->tag_high == tag.high))
+        (void)cache_drop(cache, position);
 }
 
 int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer)
@@ -157,7 +167,8 @@ static unsigned victims_wanted(const struct cache *cache, uint64_t cost)
     bool heavy = evict_bytes(&cache->evict) + cost > cache->limits.bytes_max;
     if (!crowded && !heavy) return 0;
     unsigned batch = cache->exact.count / CACHE_VICTIM_SHARE;
-    unsigned over = cache->exact.count >= cache->limits.entries_max ? cache->exact.count - cache->limits.entries_max + 1 : 0;
+    unsigned over = cache->exact.count >= cache->limits.entries_max ? cache->exact.count - cache->limits.entries_max + 1
+                                                                    : 0;
     if (batch < over) batch = over;
     if (batch < 1) batch = 1;
     return batch > CACHE_VICTIMS_MAX ? CACHE_VICTIMS_MAX : batch;
@@ -194,8 +205,10 @@ static int make_room(struct cache *cache, const struct entry_new *entry, bool re
 
 static int put_counted(struct cache *cache, int rc)
 {
-    if (rc == RC_OK) metric_add(&cache->stored, 1);
-    else metric_add(rc == RC_FULL ? &cache->dropped_full : &cache->dropped_other, 1);
+    if (rc == RC_OK)
+        metric_add(&cache->stored, 1);
+    else
+        metric_add(rc == RC_FULL ? &cache->dropped_full : &cache->dropped_other, 1);
     return rc;
 }
 
@@ -232,8 +245,10 @@ int cache_remove(uint64_t id)
 int cache_purge(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
 {
     struct cache *cache = &cache_self;
-    if (tenant) hot_drop_tenant(tenant);
-    else hot_clear();
+    if (tenant)
+        hot_drop_tenant(tenant);
+    else
+        hot_clear();
     return writer_purge(&cache->writer, tenant, removed);
 }
 
@@ -248,13 +263,21 @@ void cache_stats(struct cache_stats *stats)
 {
     struct cache *cache = &cache_self;
     *stats = (struct cache_stats){
-        .entries = cache->exact.count, .entries_max = cache->limits.entries_max, .hot_entries = hot_count(),
-        .waiting = writer_pending(&cache->writer), .bytes = evict_bytes(&cache->evict),
-        .bytes_max = cache->limits.bytes_max, .hot_bytes = hot_used(), .bytes_written = writer_bytes_written(),
-        .commits = writer_commits(), .stored = metric_get(&cache->stored), .dropped =
-            metric_get(&cache->dropped_full) + metric_get(&cache->dropped_other) + writer_lost(),
-        .evicted = metric_get(&cache->evicted), .corrupt = metric_get(&cache->corrupt),
-        .expired_kept = cache->expired_found, .read_only = cache->read_only,
+        .entries = cache->exact.count,
+        .entries_max = cache->limits.entries_max,
+        .hot_entries = hot_count(),
+        .waiting = writer_pending(&cache->writer),
+        .bytes = evict_bytes(&cache->evict),
+        .bytes_max = cache->limits.bytes_max,
+        .hot_bytes = hot_used(),
+        .bytes_written = writer_bytes_written(),
+        .commits = writer_commits(),
+        .stored = metric_get(&cache->stored),
+        .dropped = metric_get(&cache->dropped_full) + metric_get(&cache->dropped_other) + writer_lost(),
+        .evicted = metric_get(&cache->evicted),
+        .corrupt = metric_get(&cache->corrupt),
+        .expired_kept = cache->expired_found,
+        .read_only = cache->read_only,
     };
 }
 

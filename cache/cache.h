@@ -8,6 +8,7 @@
  * Owner:   this module owns all of it; spans in struct cache_answer point into the caller's arena.
  * Threads: lane only (cache_read waits, so from a fiber).
  * Fails:   a damaged, full or read-only store never stops serving: puts are dropped and counted, finds still work.
+ *          Stored answers whose commit fails leave the index again (a find after a put may then miss).
  * Ids:     64-bit, never reused, increasing.
  */
 #ifndef CACHE_CACHE_H
@@ -19,18 +20,18 @@
 
 struct cache_limits {
     unsigned entries_max;
-    uint64_t bytes_max;   /* on disk; also the map's size at open, plus slack */
+    uint64_t bytes_max; /* on disk; also the map's size at open, plus slack */
     size_t hot_bytes;
-    size_t body_max;      /* largest body ever stored (parse_max) */
-    uint64_t sync_us;     /* a commit at the latest after this */
+    size_t body_max;  /* largest body ever stored (parse_max) */
+    uint64_t sync_us; /* a commit at the latest after this */
     enum { EVICT_SIEVE, EVICT_LRU } eviction;
 };
 
-struct cache_boot {       /* what opening found, to be said to the operator */
+struct cache_boot { /* what opening found, to be said to the operator */
     unsigned entries;
-    bool fresh;           /* nothing was there */
-    bool moved_aside;     /* damaged: moved to <data>/entries.damaged, started cold */
-    bool read_only;       /* serves what is there, stores nothing */
+    bool fresh;       /* nothing was there */
+    bool moved_aside; /* damaged: moved to <data>/entries.damaged, started cold */
+    bool read_only;   /* serves what is there, stores nothing */
     char message[256];
 };
 
@@ -61,8 +62,9 @@ struct cache_answer {
     struct span query; /* text for the guards, may be empty */
     struct span body;  /* as recorded */
 };
-/* From Hot's raw copy or LMDB. The full digest is verified: RC_NOT_FOUND when the slot was another's or the entry left;
- * RC_CORRUPT when a CRC fails (the entry is dropped and counted). */
+/* From the writer's queue while it is not committed, else from LMDB by an offloaded job. The full digest is verified:
+ * RC_NOT_FOUND when the slot was another's or the entry left; RC_CORRUPT when a CRC fails (the entry is dropped and
+ * counted); RC_FULL when the arena has no room or no worker takes the job now; RC_IO when the disk does not read. */
 int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
 
 /* Stores an answer. Everything is copied. *id gets the new id; it is found at once and committed later; `evicted`
@@ -70,27 +72,28 @@ int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, st
 int cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
               uint64_t *id);
 int cache_remove(uint64_t id);
-/* Removes all, or one tenant's; waits for the commit (fiber). *removed counts. */
+/* Removes all, or one tenant's, with ids given so far; waits for the commit (fiber). *removed counts. A cancelled wait
+ * returns RC_CANCELLED and the purge goes on. */
 int cache_purge(const uint8_t tenant[ENTRY_TENANT_SIZE] /* NULL: all */, unsigned *removed);
-/* Waits until all that was put before is committed (fiber). RC_TIMEOUT. */
+/* Waits until all that was put before is committed (fiber). RC_TIMEOUT, RC_CANCELLED, or why a commit in between failed. */
 int cache_sync(uint64_t deadline_us);
 
 /* ---- Hot: decoded replies in RAM, ready to send. `variant` is the caller's (form, usage or not).
  * An object is `head_room` bytes for the caller's head right before the body; the caller writes it. */
 struct hot_reply {
-    unsigned char *body;   /* head_room writable bytes lie before it */
+    unsigned char *body; /* head_room writable bytes lie before it */
     size_t body_size, head_room;
     const struct entry_meta *meta;
-    uint32_t note[4];      /* caller's own */
+    uint32_t note[4]; /* caller's own */
 };
 /* NULL when not there. Valid until the next hot_put or wait, unless pinned. Marks it as used. */
 struct hot_reply *hot_find(uint64_t id, unsigned variant);
 /* RC_FULL when it is larger than a quarter of Hot or everything is pinned. */
 int hot_put(const struct entry_meta *meta, unsigned variant, size_t head_room, struct span body,
             struct hot_reply **reply);
-void hot_pin(struct hot_reply *reply);   /* while a send is only partly done */
+void hot_pin(struct hot_reply *reply); /* while a send is only partly done */
 void hot_unpin(struct hot_reply *reply);
-void hot_drop(uint64_t id);              /* every variant */
+void hot_drop(uint64_t id); /* every variant */
 
 struct cache_stats {
     unsigned entries, entries_max, hot_entries, waiting;
@@ -99,7 +102,7 @@ struct cache_stats {
 };
 void cache_stats(struct cache_stats *stats);
 /* Newest first: fills up to `count` metas of entries older than id `before` (UINT64_MAX: start), with the first bytes of
- * the query in queries[i] (in the arena). Fiber (offloaded). */
+ * the query in queries[i] (in the arena). Commits what waits first, so that it is seen. Fiber (offloaded). */
 int cache_list(uint64_t before, unsigned count, struct arena *arena, struct entry_meta *metas, struct span *queries,
                unsigned *listed);
 

@@ -38,9 +38,10 @@ static bool load_one(void *context, const struct entry_index *index)
     struct exact_tag tag = exact_tag_read(index->tag);
     uint32_t position;
     int rc = exact_add(&cache->exact, tag, index->id, index->created_s, index->ttl_s, &position);
-    if (rc == RC_FULL && evict_pick(&cache->evict, &position) != RC_OK) return false;
+    if (rc == RC_FULL && evict_pick(&cache->evict, &position) != RC_OK) return true; /* all pinned: it stays on disk */
     if (rc != RC_OK) {
         cache_forget(cache, position);
+        cache->orphans = true;
         rc = exact_add(&cache->exact, tag, index->id, index->created_s, index->ttl_s, &position);
     }
     CHECK(rc == RC_OK);
@@ -80,9 +81,10 @@ static int start_cold(struct cache *cache, struct cache_boot *boot, const char *
     int rc = home_move_aside(&cache->home);
     boot->moved_aside = rc == RC_OK;
     if (rc != RC_OK)
-        return boot_say(boot, rc, "the store %s is damaged and cannot be moved aside: %s", cache->home.entries, rc_name(rc));
-    (void)boot_say(boot, rc, "the store %s was damaged (%s): moved to entries.damaged, started empty", cache->home.entries,
-                   why);
+        return boot_say(boot, rc, "the store %s is damaged and cannot be moved aside: %s", cache->home.entries,
+                        rc_name(rc));
+    (void)boot_say(boot, rc, "the store %s was damaged (%s): moved to entries.damaged, started empty",
+                   cache->home.entries, why);
     rc = open_entries(cache);
     boot->fresh = rc == RC_OK;
     return rc;
@@ -129,7 +131,8 @@ static int load_all(struct cache *cache, struct cache_boot *boot)
 
 static int start_writer(struct cache *cache)
 {
-    struct writer_limits limits = {.body_max = cache->limits.body_max, .sync_us = cache->limits.sync_us,
+    struct writer_limits limits = {.body_max = cache->limits.body_max,
+                                   .sync_us = cache->limits.sync_us,
                                    .map_bytes = cache_map_bytes(&cache->limits)};
     return writer_start(&cache->writer, &cache->entries, &cache->home, &limits, cache_report);
 }
@@ -139,10 +142,11 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
     struct cache *cache = &cache_self;
     *boot = (struct cache_boot){0};
     int rc = home_open(&cache->home, data_folder);
-    if (rc == RC_EXISTS)
-        return boot_say(boot, rc, "%s is in use by another process%s", data_folder, "");
+    if (rc == RC_EXISTS) return boot_say(boot, rc, "%s is in use by another process%s", data_folder, "");
     if (rc != RC_OK) return boot_say(boot, rc, "cannot open the data folder %s: %s", data_folder, rc_name(rc));
     cache->read_only = cache->home.read_only;
+    cache->orphans = false;
+    cache->sweep_from = 0;
     exact_clear(&cache->exact);
     evict_clear(&cache->evict);
     evict_policy_set(&cache->evict, cache->limits.eviction == EVICT_LRU ? EVICT_POLICY_LRU : EVICT_POLICY_SIEVE);
@@ -155,7 +159,8 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
         return rc;
     }
     if (rc != RC_OK) /* no room for a new one, or a disk that does not read: the writer tries again */
-        (void)boot_say(boot, rc, "the store %s does not open (%s): serving without it", cache->home.entries, rc_name(rc));
+        (void)boot_say(boot, rc, "the store %s does not open (%s): serving without it", cache->home.entries,
+                       rc_name(rc));
     writer_watch(&cache->entries, &cache->home);
     rc = start_writer(cache);
     if (rc != RC_OK) cache->read_only = true;
@@ -165,8 +170,40 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
                        " (read-only)");
     cache->open = true;
     cache->timer.fire = cache_timer;
-    (void)loop_timer_set(&cache->timer, clock_monotonic_us() + TIMER_US);
+    (void)loop_timer_set(&cache->timer, clock_monotonic_us() + (cache->orphans ? STATE_TURN_US : TIMER_US));
     return RC_OK;
+}
+
+/* ---- rows whose entries RAM did not take: an older answer of the same digest after a kill, or more than entries_max */
+
+struct sweep {
+    struct cache *cache;
+    unsigned count;
+    uint64_t next;
+};
+
+static bool sweep_one(void *context, const struct entry_index *index)
+{
+    struct sweep *sweep = context;
+    if (exact_find_id(&sweep->cache->exact, index->id) != EXACT_NONE) return true;
+    if (sweep->count == CACHE_VICTIMS_MAX) {
+        sweep->next = index->id;
+        return false;
+    }
+    if (!(index->flags & ENTRY_PINNED)) sweep->cache->victims[sweep->count++] = index->id;
+    return true;
+}
+
+/* Deletes some of them; the rest in a later turn. Boot is not kept waiting for it. */
+static void sweep_orphans(struct cache *cache)
+{
+    struct sweep sweep = {.cache = cache};
+    unsigned damaged;
+    if (!cache->orphans || cache->read_only || !entries_are_open(&cache->entries)) return;
+    if (entries_scan(&cache->entries, cache->sweep_from, sweep_one, &sweep, &damaged) != RC_OK) return;
+    if (sweep.count > 0 && writer_delete(&cache->writer, cache->victims, sweep.count) != RC_OK) return;
+    cache->sweep_from = sweep.next;
+    cache->orphans = sweep.next != 0;
 }
 
 /* ---- the timer: one part of the state a turn while one is being written, else a look once a minute */
@@ -177,6 +214,8 @@ void cache_timer(struct loop_timer *timer)
     uint64_t now = clock_monotonic_us();
     state_begin(&cache->state, now, false);
     bool more = state_step(&cache->state) != RC_EMPTY;
+    sweep_orphans(cache);
+    more |= cache->orphans;
     (void)loop_timer_set(timer, now + (more ? STATE_TURN_US : TIMER_US));
 }
 

@@ -19,11 +19,17 @@ int evict_reserve(struct evict *evict, unsigned entries_max)
     if (entries_max >= EVICT_NONE) return RC_TOO_LARGE;
     int rc = plan_take("cache eviction", entries_max, sizeof(struct evict_node), PLAN_TOUCHED, 0, "storage.entries_max",
                        &nodes);
-    if (rc == RC_OK) rc = plan_take("cache eviction marks", entries_max, 1, PLAN_TOUCHED, 0, "storage.entries_max", &marks);
+    if (rc == RC_OK)
+        rc = plan_take("cache eviction marks", entries_max, 1, PLAN_TOUCHED, 0, "storage.entries_max", &marks);
     if (rc == RC_OK) rc = plan_take("cache eviction ghosts", EVICT_GHOSTS, 4, PLAN_TOUCHED, 0, NULL, &ghosts);
     if (rc != RC_OK) return rc;
-    *evict = (struct evict){.nodes = nodes, .marks = marks, .ghosts = ghosts, .head = EVICT_NONE, .tail = EVICT_NONE,
-                            .hand = EVICT_NONE, .walk = EVICT_NONE};
+    *evict = (struct evict){.nodes = nodes,
+                            .marks = marks,
+                            .ghosts = ghosts,
+                            .head = EVICT_NONE,
+                            .tail = EVICT_NONE,
+                            .hand = EVICT_NONE,
+                            .walk = EVICT_NONE};
     return RC_OK;
 }
 
@@ -46,8 +52,10 @@ static void link_head(struct evict *evict, uint32_t position)
     struct evict_node *node = &evict->nodes[position];
     node->newer = EVICT_NONE;
     node->older = evict->head & EVICT_NONE;
-    if (evict->head != EVICT_NONE) evict->nodes[evict->head].newer = position & EVICT_NONE;
-    else evict->tail = position;
+    if (evict->head != EVICT_NONE)
+        evict->nodes[evict->head].newer = position & EVICT_NONE;
+    else
+        evict->tail = position;
     evict->head = position;
 }
 
@@ -56,10 +64,14 @@ static void unlink_node(struct evict *evict, uint32_t position)
     const struct evict_node *node = &evict->nodes[position];
     if (evict->hand == position) evict->hand = node->newer;
     if (evict->walk == position) evict->walk = node->newer;
-    if (node->newer != EVICT_NONE) evict->nodes[node->newer].older = node->older;
-    else evict->head = node->older;
-    if (node->older != EVICT_NONE) evict->nodes[node->older].newer = node->newer;
-    else evict->tail = node->newer;
+    if (node->newer != EVICT_NONE)
+        evict->nodes[node->newer].older = node->older;
+    else
+        evict->head = node->older;
+    if (node->older != EVICT_NONE)
+        evict->nodes[node->older].newer = node->newer;
+    else
+        evict->tail = node->newer;
 }
 
 static uint32_t units_of(uint64_t bytes)

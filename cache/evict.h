@@ -20,9 +20,9 @@
 enum evict_policy { EVICT_POLICY_SIEVE, EVICT_POLICY_LRU };
 
 enum {
-    EVICT_UNIT = 256,        /* bytes of pages; sizes above 16 MiB count as that */
-    EVICT_STEPS_MAX = 4096,  /* looked at for one victim; then the next that is not pinned leaves, marked or not */
-    EVICT_GHOSTS = 16384,    /* remembered victims, in sets of EVICT_GHOST_WAYS */
+    EVICT_UNIT = 256,       /* bytes of pages; sizes above 16 MiB count as that */
+    EVICT_STEPS_MAX = 4096, /* looked at for one victim; then the next that is not pinned leaves, marked or not */
+    EVICT_GHOSTS = 16384,   /* remembered victims, in sets of EVICT_GHOST_WAYS */
     EVICT_GHOST_WAYS = 4,
 };
 #define EVICT_NONE 0xFFFFFFu
@@ -35,12 +35,12 @@ struct evict_node {
 struct evict {
     struct evict_node *nodes;
     unsigned char *marks;
-    uint32_t head, tail, hand;  /* newest, oldest, where the sieve goes on (EVICT_NONE: at the tail) */
+    uint32_t head, tail, hand; /* newest, oldest, where the sieve goes on (EVICT_NONE: at the tail) */
     uint32_t count;
-    uint64_t units;             /* of all entries */
+    uint64_t units; /* of all entries */
     uint32_t walk;
     enum evict_policy policy;
-    uint32_t *ghosts;           /* 32 bits of the victims' tags */
+    uint32_t *ghosts; /* 32 bits of the victims' tags */
 };
 
 int evict_reserve(struct evict *evict, unsigned entries_max);

@@ -15,12 +15,13 @@ int exact_reserve(struct exact *exact, unsigned entries_max)
     void *slots, *by_tag, *by_id;
     if (entries_max == 0 || entries_max > EXACT_ENTRIES_MAX) return RC_TOO_LARGE;
     uint32_t cells = entries_max + entries_max / 2 + 8; /* two thirds full at most: a miss looks at five cells */
-    int rc = plan_take("cache index", entries_max, sizeof(struct exact_slot), PLAN_TOUCHED, 0, "storage.entries_max", &slots);
+    int rc = plan_take("cache index", entries_max, sizeof(struct exact_slot), PLAN_TOUCHED, 0, "storage.entries_max",
+                       &slots);
     if (rc == RC_OK) rc = plan_take("cache index by tag", cells, 4, PLAN_TOUCHED, 0, "storage.entries_max", &by_tag);
     if (rc == RC_OK) rc = plan_take("cache index by id", cells, 4, PLAN_TOUCHED, 0, "storage.entries_max", &by_id);
     if (rc != RC_OK) return rc;
-    *exact = (struct exact){.slots = slots, .by_tag = by_tag, .by_id = by_id, .capacity = entries_max, .cells = cells,
-                            .free = EXACT_NONE};
+    *exact = (struct exact){
+        .slots = slots, .by_tag = by_tag, .by_id = by_id, .capacity = entries_max, .cells = cells, .free = EXACT_NONE};
     return RC_OK;
 }
 
@@ -156,11 +157,17 @@ int exact_add(struct exact *exact, struct exact_tag tag, uint64_t id, uint32_t c
     }
     if (exact->count == exact->capacity) return RC_FULL;
     uint32_t at = exact->free;
-    if (at != EXACT_NONE) exact->free = exact->slots[at].id_low;
-    else at = exact->touched++;
+    if (at != EXACT_NONE)
+        exact->free = exact->slots[at].id_low;
+    else
+        at = exact->touched++;
     exact->slots[at] = (struct exact_slot){
-        .tag_low = tag.low, .tag_high = tag.high, .id_high = (uint16_t)(id >> 32), .id_low = (uint32_t)id,
-        .created_s = created_s, .ttl_s = ttl_s,
+        .tag_low = tag.low,
+        .tag_high = tag.high,
+        .id_high = (uint16_t)(id >> 32),
+        .id_low = (uint32_t)id,
+        .created_s = created_s,
+        .ttl_s = ttl_s,
     };
     exact->by_tag[cell] = cell_of(tag.low, at);
     exact->by_id[free_cell(exact, exact->by_id, hash_id(id))] = cell_of(hash_id(id), at);

@@ -25,7 +25,7 @@ struct exact_slot {
     uint64_t tag_low;
     uint16_t tag_high;
     uint16_t id_high;
-    uint32_t id_low;   /* of a free slot: the next free one */
+    uint32_t id_low; /* of a free slot: the next free one */
     uint32_t created_s;
     uint32_t ttl_s;
 };
@@ -35,8 +35,8 @@ struct exact {
     uint32_t *by_tag, *by_id; /* (position + 1) << 8 | check; 0 empty */
     uint32_t capacity, cells; /* slots; cells of a table */
     uint32_t count;
-    uint32_t free;            /* first of the free slots, EXACT_NONE */
-    uint32_t touched;         /* slots below were used once */
+    uint32_t free;    /* first of the free slots, EXACT_NONE */
+    uint32_t touched; /* slots below were used once */
     struct hash_key key;
 };
 

@@ -21,10 +21,10 @@ static struct hot_object **table;
 static unsigned buckets, objects;
 static struct hot_object *newest, *oldest, *hand;
 
-static struct metric hits = {.name = "larder_store_hot_hits_total", .help = "Replies found in Hot.",
-                             .kind = METRIC_COUNTER};
-static struct metric misses = {.name = "larder_store_hot_misses_total", .help = "Replies looked for in Hot in vain.",
-                               .kind = METRIC_COUNTER};
+static struct metric hits = {
+    .name = "larder_store_hot_hits_total", .help = "Replies found in Hot.", .kind = METRIC_COUNTER};
+static struct metric misses = {
+    .name = "larder_store_hot_misses_total", .help = "Replies looked for in Hot in vain.", .kind = METRIC_COUNTER};
 
 static double read_used(const struct metric *metric)
 {
@@ -38,10 +38,10 @@ static double read_objects(const struct metric *metric)
     return objects;
 }
 
-static struct metric bytes_gauge = {.name = "larder_store_hot_bytes", .help = "Bytes used in Hot.",
-                                    .kind = METRIC_GAUGE_CALL, .read = read_used};
-static struct metric objects_gauge = {.name = "larder_store_hot_replies", .help = "Replies in Hot.",
-                                      .kind = METRIC_GAUGE_CALL, .read = read_objects};
+static struct metric bytes_gauge = {
+    .name = "larder_store_hot_bytes", .help = "Bytes used in Hot.", .kind = METRIC_GAUGE_CALL, .read = read_used};
+static struct metric objects_gauge = {
+    .name = "larder_store_hot_replies", .help = "Replies in Hot.", .kind = METRIC_GAUGE_CALL, .read = read_objects};
 
 int hot_reserve(size_t bytes)
 {
@@ -49,7 +49,8 @@ int hot_reserve(size_t bytes)
     unsigned count = 256;
     while (count < bytes / 1024) count *= 2;
     int rc = plan_take("cache hot", 1, bytes < 65536 ? 65536 : bytes, PLAN_TOUCHED, 0, "storage.hot", &region);
-    if (rc == RC_OK) rc = plan_take("cache hot table", count, sizeof(struct hot_object *), PLAN_TOUCHED, 0, "storage.hot", &cells);
+    if (rc == RC_OK)
+        rc = plan_take("cache hot table", count, sizeof(struct hot_object *), PLAN_TOUCHED, 0, "storage.hot", &cells);
     if (rc != RC_OK) return rc;
     space_init(&space, region, bytes < 65536 ? 65536 : bytes);
     table = cells;
@@ -82,10 +83,14 @@ static void unlink_object(struct hot_object *o)
     while (*link != o) link = &(*link)->chain;
     *link = o->chain;
     if (hand == o) hand = o->newer;
-    if (o->newer) o->newer->older = o->older;
-    else newest = o->older;
-    if (o->older) o->older->newer = o->newer;
-    else oldest = o->newer;
+    if (o->newer)
+        o->newer->older = o->older;
+    else
+        newest = o->older;
+    if (o->older)
+        o->older->newer = o->newer;
+    else
+        oldest = o->newer;
     objects--;
 }
 
@@ -118,13 +123,16 @@ static void clear_run(size_t need)
     while (run < need && (piece = space_next(&space, piece))) {
         struct hot_object *o = space_is_used(piece) ? space_memory(piece) : NULL;
         bool held = o && o->pins > 0;
-        if (held) from = NULL;
-        else if (!from) from = piece;
+        if (held)
+            from = NULL;
+        else if (!from)
+            from = piece;
         run = held ? 0 : (from == piece ? 0 : run) + space_piece_size(piece);
     }
     if (run < need) return;
     /* Giving a piece joins it with free neighbours; the heads inside of it keep their sizes, so walking on works. */
-    for (unsigned char *end = (unsigned char *)space_memory(from) + need; from && (unsigned char *)space_memory(from) < end;) {
+    for (unsigned char *end = (unsigned char *)space_memory(from) + need;
+         from && (unsigned char *)space_memory(from) < end;) {
         piece = from;
         from = space_next(&space, piece);
         if (space_is_used(piece)) remove_object(space_memory(piece));
@@ -173,12 +181,14 @@ int hot_put(const struct entry_meta *meta, unsigned variant, size_t head_room, s
     struct hot_object *o = take(size);
     if (!o) return RC_FULL;
     *o = (struct hot_object){.variant = variant, .meta = *meta, .older = newest, .chain = *bucket_of(meta->id)};
-    o->reply = (struct hot_reply){.body = (unsigned char *)(o + 1) + head_room, .body_size = body.size,
-                                  .head_room = head_room, .meta = &o->meta};
+    o->reply = (struct hot_reply){
+        .body = (unsigned char *)(o + 1) + head_room, .body_size = body.size, .head_room = head_room, .meta = &o->meta};
     if (body.size > 0) memcpy(o->reply.body, body.data, body.size);
     *bucket_of(meta->id) = o;
-    if (newest) newest->newer = o;
-    else oldest = o;
+    if (newest)
+        newest->newer = o;
+    else
+        oldest = o;
     newest = o;
     objects++;
     *reply = &o->reply;

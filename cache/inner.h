@@ -25,6 +25,8 @@ struct cache {
     struct state state;
     struct cache_limits limits;
     bool open, read_only;
+    bool orphans; /* there are rows that RAM does not know */
+    uint64_t sweep_from;
     uint64_t expired_found;
     uint64_t victims[CACHE_VICTIMS_MAX];
     struct loop_timer timer;

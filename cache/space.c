@@ -56,10 +56,12 @@ static void list_remove(struct space *space, struct space_piece *piece)
 {
     unsigned octave = octave_of(piece->units), step = step_of(piece->units, octave);
     if (piece->next) piece->next->previous = piece->previous;
-    if (piece->previous) piece->previous->next = piece->next;
-    else space->lists[octave][step] = piece->next;
+    if (piece->previous)
+        piece->previous->next = piece->next;
+    else
+        space->lists[octave][step] = piece->next;
     if (space->lists[octave][step]) return;
-    space->steps[octave] &= (uint8_t)~(1u << step);
+    space->steps[octave] &= (uint8_t) ~(1u << step);
     if (space->steps[octave] == 0) space->octaves &= ~(1u << octave);
 }
 

@@ -22,7 +22,7 @@ struct space_piece;
 struct space {
     unsigned char *base;
     size_t size, used;
-    uint32_t octaves;                /* bit: some list of the octave has pieces */
+    uint32_t octaves; /* bit: some list of the octave has pieces */
     uint8_t steps[SPACE_OCTAVES];
     struct space_piece *lists[SPACE_OCTAVES][SPACE_STEPS];
 };

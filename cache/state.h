@@ -24,7 +24,7 @@ struct state {
     struct evict *evict;
     struct writer *writer;
     unsigned part;
-    unsigned changes;      /* since the last one began */
+    unsigned changes; /* since the last one began */
     uint64_t began_us;
     bool runs;
 };

@@ -6,8 +6,14 @@
 #include "platform/rc.h"
 
 enum {
-    HANGUL_FIRST = 0xAC00, HANGUL_COUNT = 11172,
-    HANGUL_L = 0x1100, HANGUL_LS = 19, HANGUL_V = 0x1161, HANGUL_VS = 21, HANGUL_T = 0x11A7, HANGUL_TS = 28,
+    HANGUL_FIRST = 0xAC00,
+    HANGUL_COUNT = 11172,
+    HANGUL_L = 0x1100,
+    HANGUL_LS = 19,
+    HANGUL_V = 0x1161,
+    HANGUL_VS = 21,
+    HANGUL_T = 0x11A7,
+    HANGUL_TS = 28,
     DECOMPOSED_MAX = 4, /* code points of one character, at most */
 };
 
@@ -29,9 +35,12 @@ static unsigned class_of(uint32_t c)
     while (low < high) {
         unsigned middle = (low + high) / 2;
         const struct fold_class *k = &fold_classes[middle];
-        if (c < k->first) high = middle;
-        else if (c > k->first + (uint32_t)k->more) low = middle + 1;
-        else return k->combining;
+        if (c < k->first)
+            high = middle;
+        else if (c > k->first + (uint32_t)k->more)
+            low = middle + 1;
+        else
+            return k->combining;
     }
     return 0;
 }
@@ -49,8 +58,10 @@ static bool decomposition_of(uint32_t c, uint32_t *a, uint32_t *b)
                 *b = table == 0 ? fold_decompositions16[middle].b : fold_decompositions32[middle].b;
                 return true;
             }
-            if (c < point) high = middle;
-            else low = middle + 1;
+            if (c < point)
+                high = middle;
+            else
+                low = middle + 1;
         }
     }
     return false;
@@ -68,15 +79,18 @@ static uint32_t compose(uint32_t a, uint32_t b)
 {
     if (a - HANGUL_L < HANGUL_LS && b - HANGUL_V < HANGUL_VS)
         return HANGUL_FIRST + ((a - HANGUL_L) * HANGUL_VS + (b - HANGUL_V)) * HANGUL_TS;
-    if (a - HANGUL_FIRST < HANGUL_COUNT && (a - HANGUL_FIRST) % HANGUL_TS == 0 && b > HANGUL_T && b < HANGUL_T + HANGUL_TS)
+    if (a - HANGUL_FIRST < HANGUL_COUNT && (a - HANGUL_FIRST) % HANGUL_TS == 0 && b > HANGUL_T &&
+        b < HANGUL_T + HANGUL_TS)
         return a + (b - HANGUL_T);
     unsigned low = 0, high = fold_compositions_count;
     while (low < high) {
         unsigned middle = (low + high) / 2;
         struct fold_decomposition32 d = decomposition_at(fold_compositions[middle]);
         if (d.a == a && d.b == b) return d.point;
-        if (a < d.a || (a == d.a && b < d.b)) high = middle;
-        else low = middle + 1;
+        if (a < d.a || (a == d.a && b < d.b))
+            high = middle;
+        else
+            low = middle + 1;
     }
     return 0;
 }
@@ -88,17 +102,20 @@ static uint32_t case_of(uint32_t c)
     while (low < high) {
         unsigned middle = (low + high) / 2;
         const struct fold_case *k = &fold_cases[middle];
-        if (c < k->first) high = middle;
-        else if (c > k->first + k->span) low = middle + 1;
-        else return (c - k->first) % k->step == 0 ? (uint32_t)((int32_t)c + k->delta) : c;
+        if (c < k->first)
+            high = middle;
+        else if (c > k->first + k->span)
+            low = middle + 1;
+        else
+            return (c - k->first) % k->step == 0 ? (uint32_t)((int32_t)c + k->delta) : c;
     }
     return c;
 }
 
 static bool is_blank(uint32_t c)
 {
-    return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
+    return (c >= 0x09 && c <= 0x0D) || c == 0x20 || c == 0x85 || c == 0xA0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 /* ---- writing */
@@ -196,7 +213,7 @@ static void segment_add(struct fold *f, uint32_t c)
         f->classes[at] = f->classes[at - 1];
     }
     f->segment[at] = c;
-    f->classes[at] = (uint8_t)class;
+    f->classes[at] = (uint8_t) class;
 }
 
 /* What stands first decomposes further, what stands second does not; the second parts wait in a short list. */
@@ -224,14 +241,19 @@ static void add_point(struct fold *f, uint32_t c)
 /* Bytes of a well-formed sequence (RFC 3629 section 4), 0 for anything else. */
 static size_t decode(const unsigned char *p, size_t left, uint32_t *c)
 {
-    size_t size = p[0] < 0x80 ? 1 : p[0] >= 0xC2 && p[0] < 0xE0 ? 2 : (p[0] & 0xF0) == 0xE0 ? 3 : p[0] >= 0xF0 && p[0] < 0xF5 ? 4 : 0;
+    size_t size = p[0] < 0x80                   ? 1
+                  : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
+                  : (p[0] & 0xF0) == 0xE0       ? 3
+                  : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+                                                : 0;
     if (size == 0 || size > left) return 0;
     *c = size == 1 ? p[0] : p[0] & (0x7Fu >> size);
     for (size_t i = 1; i < size; i++) {
         if ((p[i] & 0xC0) != 0x80) return 0;
         *c = *c << 6 | (p[i] & 0x3F);
     }
-    bool valid = size < 3 || (size == 3 ? *c >= 0x800 && (*c < 0xD800 || *c > 0xDFFF) : *c >= 0x10000 && *c <= 0x10FFFF);
+    bool valid = size < 3 ||
+                 (size == 3 ? *c >= 0x800 && (*c < 0xD800 || *c > 0xDFFF) : *c >= 0x10000 && *c <= 0x10FFFF);
     return valid ? size : 0;
 }
 
@@ -248,8 +270,10 @@ static void fold_text(struct fold *f, struct span text)
     for (size_t i = 0; i < text.size && !f->full;) {
         uint32_t c;
         size_t size = decode(p + i, text.size - i, &c);
-        if (size == 0) add_invalid(f, p + i);
-        else add_point(f, c);
+        if (size == 0)
+            add_invalid(f, p + i);
+        else
+            add_point(f, c);
         i += size > 0 ? size : 1;
     }
     segment_flush(f);
@@ -264,7 +288,8 @@ static bool take_end(struct fold *f, struct span end)
 
 static void strip_closing(struct fold *f)
 {
-    static const char *const closing[] = {".", "?", "!", " ", "\xEF\xBC\x8E", "\xEF\xBC\x9F", "\xEF\xBC\x81", "\xE3\x80\x82"};
+    static const char *const closing[] = {".",           "?", "!", " ", "\xEF\xBC\x8E", "\xEF\xBC\x9F", "\xEF\xBC\x81",
+                                          "\xE3\x80\x82"};
     for (size_t i = 0; i < sizeof closing / sizeof closing[0];) i = take_end(f, span_text(closing[i])) ? 0 : i + 1;
 }
 

@@ -16,7 +16,8 @@ int entries_reserve(struct entries *entries, size_t body_max)
 {
     void *scratch;
     int rc = kv_reserve(body_max);
-    if (rc == RC_OK) rc = plan_take("store compress", 1, compress_bound(body_max), PLAN_LAZY, 0, "limits.parse_max", &scratch);
+    if (rc == RC_OK)
+        rc = plan_take("store compress", 1, compress_bound(body_max), PLAN_LAZY, 0, "limits.parse_max", &scratch);
     if (rc != RC_OK) return rc;
     entries->scratch = scratch;
     entries->scratch_size = compress_bound(body_max);
@@ -77,8 +78,12 @@ static int open_locked(struct entries *entries, const char *folder, uint64_t map
 {
     struct kv_txn txn;
     struct kv_options options = {
-        .folder = folder, .tables = entries_tables, .table_count = ENTRIES_TABLES, .map_bytes = map_bytes,
-        .readers = KV_READERS_MAX, .read_only = read_only,
+        .folder = folder,
+        .tables = entries_tables,
+        .table_count = ENTRIES_TABLES,
+        .map_bytes = map_bytes,
+        .readers = KV_READERS_MAX,
+        .read_only = read_only,
     };
     entries->id_mark = 1;
     int rc = kv_open(&entries->kv, &options);
@@ -151,11 +156,22 @@ static void put_plan(struct entries *entries, const struct entry_new *entry, str
     const struct entry_meta *meta = entry->meta;
     struct row_header *h = &plan->header;
     *h = (struct row_header){
-        .version = ENTRIES_VERSION, .id = meta->id, .created_us = meta->created_us, .ttl_s = meta->ttl_s,
-        .dialect = meta->dialect, .form = meta->form, .flags = meta->flags, .chain_link = meta->chain_link,
-        .upstream_ms = meta->upstream_ms, .tokens_in = meta->tokens_in, .tokens_out = meta->tokens_out,
-        .key_id = meta->key_id, .body_size = (uint32_t)entry->body.size, .query_size = (uint16_t)entry->query.size,
-        .provider_size = name_size(meta->provider), .model_size = name_size(meta->model),
+        .version = ENTRIES_VERSION,
+        .id = meta->id,
+        .created_us = meta->created_us,
+        .ttl_s = meta->ttl_s,
+        .dialect = meta->dialect,
+        .form = meta->form,
+        .flags = meta->flags,
+        .chain_link = meta->chain_link,
+        .upstream_ms = meta->upstream_ms,
+        .tokens_in = meta->tokens_in,
+        .tokens_out = meta->tokens_out,
+        .key_id = meta->key_id,
+        .body_size = (uint32_t)entry->body.size,
+        .query_size = (uint16_t)entry->query.size,
+        .provider_size = name_size(meta->provider),
+        .model_size = name_size(meta->model),
     };
     memcpy(h->digest, entry->digest->bytes, sizeof h->digest);
     memcpy(h->tenant, meta->tenant, sizeof h->tenant);
@@ -231,7 +247,10 @@ static int put_index(struct kv_txn *txn, const struct entry_new *entry, uint32_t
     CHECK(row.count < INDEX_BLOCK);
     struct index_cell *cell = &row.cells[row.count++];
     *cell = (struct index_cell){
-        .created_s = (uint32_t)(meta->created_us / 1000000), .ttl_s = meta->ttl_s, .cost = cost, .flags = meta->flags,
+        .created_s = (uint32_t)(meta->created_us / 1000000),
+        .ttl_s = meta->ttl_s,
+        .cost = cost,
+        .flags = meta->flags,
         .place = (uint8_t)(meta->id % INDEX_BLOCK),
     };
     memcpy(&cell->tenant, meta->tenant, sizeof cell->tenant);

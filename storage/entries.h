@@ -33,10 +33,10 @@ enum {
 
 struct entries {
     struct kv kv;
-    pthread_rwlock_t gate;     /* readers against closing and opening anew while the process runs */
-    struct hash_key tag_key;   /* of the tags in RAM and index rows: nobody outside can aim at equal ones */
-    uint64_t id_mark;          /* ids below were given away, as this environment knows */
-    unsigned char *scratch;    /* of the writer: compressed bodies */
+    pthread_rwlock_t gate;   /* readers against closing and opening anew while the process runs */
+    struct hash_key tag_key; /* of the tags in RAM and index rows: nobody outside can aim at equal ones */
+    uint64_t id_mark;        /* ids below were given away, as this environment knows */
+    unsigned char *scratch;  /* of the writer: compressed bodies */
     size_t scratch_size;
 };
 
@@ -46,8 +46,8 @@ struct entry_index {
     unsigned char tag[ENTRIES_TAG_SIZE];
     uint8_t flags;
     uint32_t created_s, ttl_s;
-    uint32_t tenant;           /* first bytes of the tenant: a candidate for its purge */
-    uint32_t cost;             /* bytes of pages it takes */
+    uint32_t tenant; /* first bytes of the tenant: a candidate for its purge */
+    uint32_t cost;   /* bytes of pages it takes */
 };
 
 struct entry_texts {
@@ -67,7 +67,7 @@ int entries_reserve(struct entries *entries, size_t body_max);
 /* RC_VERSION: written by a newer Larder. `key` is stored when the environment is new. */
 int entries_open(struct entries *entries, const char *folder, uint64_t map_bytes, bool read_only,
                  const struct hash_key *key);
-void entries_close(struct entries *entries); /* waits for readers */
+void entries_close(struct entries *entries);          /* waits for readers */
 bool entries_are_open(const struct entries *entries); /* the opener's own thread */
 /* What entries_put will say of an entry whose body does not get smaller. */
 uint32_t entries_cost(const struct entries *entries, const struct entry_new *entry);

@@ -14,9 +14,9 @@ enum entries_box { BOX_FORMAT = 1, BOX_IDS = 2, BOX_STATE = 1 << 16 };
 enum entry_coding { CODING_PLAIN = 0, CODING_ZSTD_BLOCK = 1 };
 
 struct row_header {
-    uint32_t crc;              /* of all bytes of the row behind this field */
-    uint8_t version;           /* of the row: ENTRIES_VERSION */
-    uint8_t coding;            /* of the body */
+    uint32_t crc;    /* of all bytes of the row behind this field */
+    uint8_t version; /* of the row: ENTRIES_VERSION */
+    uint8_t coding;  /* of the body */
     uint16_t chunks;
     uint8_t digest[DIGEST_SIZE];
     uint8_t tenant[ENTRY_TENANT_SIZE];
@@ -25,13 +25,13 @@ struct row_header {
     uint32_t ttl_s;
     uint8_t dialect, form, flags, chain_link;
     uint32_t upstream_ms, tokens_in, tokens_out;
-    uint32_t key_id;           /* reserved for sealing */
-    uint32_t hits;             /* reserved: counters as of the last flush */
-    uint32_t random;           /* the random bits a candidate must repeat */
-    uint32_t body_size;        /* decoded */
-    uint32_t stored_size;      /* as stored, all chunks and the row's part */
-    uint32_t row_body;         /* of it in this row */
-    uint32_t body_crc;         /* of the stored bytes */
+    uint32_t key_id;      /* reserved for sealing */
+    uint32_t hits;        /* reserved: counters as of the last flush */
+    uint32_t random;      /* the random bits a candidate must repeat */
+    uint32_t body_size;   /* decoded */
+    uint32_t stored_size; /* as stored, all chunks and the row's part */
+    uint32_t row_body;    /* of it in this row */
+    uint32_t body_crc;    /* of the stored bytes */
     uint16_t query_size;
     uint8_t provider_size, model_size;
     uint32_t reserved[2];
@@ -45,13 +45,13 @@ enum { INDEX_BLOCK = 32 };
 struct index_cell {
     uint32_t created_s, ttl_s, tenant, cost;
     uint8_t flags;
-    uint8_t place;             /* id modulo INDEX_BLOCK; cells are in this order */
+    uint8_t place; /* id modulo INDEX_BLOCK; cells are in this order */
     uint8_t tag[ENTRIES_TAG_SIZE];
 };
 static_assert(sizeof(struct index_cell) == 28, "no hidden bytes");
 
 struct index_row {
-    uint32_t crc;              /* of the key and the bytes behind this field */
+    uint32_t crc; /* of the key and the bytes behind this field */
     uint8_t version, count;
     uint16_t reserved;
     struct index_cell cells[INDEX_BLOCK]; /* `count` of them are stored */

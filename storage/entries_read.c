@@ -33,9 +33,17 @@ static void copy_name(char name[ENTRY_NAME_MAX], const char *from, size_t size)
 void row_meta(const struct row_header *h, struct span value, struct entry_meta *meta)
 {
     *meta = (struct entry_meta){
-        .id = h->id, .created_us = h->created_us, .ttl_s = h->ttl_s, .dialect = h->dialect, .form = h->form,
-        .flags = h->flags, .chain_link = h->chain_link, .upstream_ms = h->upstream_ms, .tokens_in = h->tokens_in,
-        .tokens_out = h->tokens_out, .key_id = h->key_id,
+        .id = h->id,
+        .created_us = h->created_us,
+        .ttl_s = h->ttl_s,
+        .dialect = h->dialect,
+        .form = h->form,
+        .flags = h->flags,
+        .chain_link = h->chain_link,
+        .upstream_ms = h->upstream_ms,
+        .tokens_in = h->tokens_in,
+        .tokens_out = h->tokens_out,
+        .key_id = h->key_id,
     };
     memcpy(meta->tenant, h->tenant, sizeof meta->tenant);
     copy_name(meta->provider, value.data + sizeof *h, h->provider_size);
@@ -74,8 +82,12 @@ int index_row_open(struct span value, uint64_t key, struct index_row *row)
 struct entry_index index_cell_open(const struct index_row *row, unsigned cell, uint64_t key)
 {
     const struct index_cell *c = &row->cells[cell];
-    struct entry_index index = {.id = key * INDEX_BLOCK + c->place, .flags = c->flags, .created_s = c->created_s,
-                                .ttl_s = c->ttl_s, .tenant = c->tenant, .cost = c->cost};
+    struct entry_index index = {.id = key * INDEX_BLOCK + c->place,
+                                .flags = c->flags,
+                                .created_s = c->created_s,
+                                .ttl_s = c->ttl_s,
+                                .tenant = c->tenant,
+                                .cost = c->cost};
     memcpy(index.tag, c->tag, sizeof index.tag);
     return index;
 }
@@ -325,8 +337,13 @@ int entries_list(struct entries *entries, uint64_t before, unsigned count, size_
 {
     struct kv_txn txn;
     struct span value;
-    struct listing list = {.txn = &txn, .arena = arena, .metas = metas, .queries = queries, .before = before,
-                           .query_max = query_max, .count = count};
+    struct listing list = {.txn = &txn,
+                           .arena = arena,
+                           .metas = metas,
+                           .queries = queries,
+                           .before = before,
+                           .query_max = query_max,
+                           .count = count};
     uint64_t key;
     *listed = 0;
     int rc = read_begin(entries, &txn);

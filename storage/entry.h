@@ -35,7 +35,7 @@ struct entry_meta {
     uint8_t chain_link;   /* which link of the route's chain answered, 0 first */
     uint32_t upstream_ms; /* what the call took: to the last byte */
     uint32_t tokens_in, tokens_out;
-    uint32_t key_id;      /* of the sealing key; 0: not sealed */
+    uint32_t key_id; /* of the sealing key; 0: not sealed */
     uint8_t tenant[ENTRY_TENANT_SIZE];
     char provider[ENTRY_NAME_MAX]; /* terminated */
     char model[ENTRY_NAME_MAX];    /* that answered; terminated, cut when longer */

@@ -60,7 +60,8 @@ int ids_open(struct ids *ids, const char *data_folder, uint64_t floor)
     if (ids->fd < 0 && errno == ENOENT) return ids_create(ids, path, data_folder);
     if (ids->fd < 0) return file_from_errno(errno);
     for (int i = 0; i < 2; i++) {
-        if (pread(ids->fd, &records[i], sizeof records[i], (off_t)i * IDS_RECORD_GAP) != (ssize_t)sizeof records[i]) break;
+        if (pread(ids->fd, &records[i], sizeof records[i], (off_t)i * IDS_RECORD_GAP) != (ssize_t)sizeof records[i])
+            break;
         record_take(ids, &records[i], &good);
     }
     /* A file that was made and never written is all zeros: nothing was given away then. */

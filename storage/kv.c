@@ -219,8 +219,10 @@ int kv_commit(struct kv_txn *txn)
     /* Which step failed is not told: after a failed meta page every later call says MDB_PANIC. Asked at once. */
     MDB_txn *probe;
     int after = mdb_txn_begin(env_of(txn->kv), NULL, 0, &probe);
-    if (after == 0) mdb_txn_abort(probe);
-    else txn->kv->broken = true;
+    if (after == 0)
+        mdb_txn_abort(probe);
+    else
+        txn->kv->broken = true;
     return kv_write_result(txn->kv, error);
 }
 

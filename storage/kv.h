@@ -12,8 +12,8 @@
 #ifndef STORAGE_KV_H
 #define STORAGE_KV_H
 
-#include <stdatomic.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "platform/file.h"
 #include "platform/span.h"
@@ -28,7 +28,7 @@ enum {
     KV_DIRTY_PAGES = 4 << 20,
     /* Numbers of free pages read to find a run of four: up to 240 records, old and new list together while it grows. */
     KV_FREE_LISTS = 3 << 20,
-    KV_SMALL = 256 << 10, /* environment, transactions, cursors, paths */
+    KV_SMALL = 256 << 10,                                              /* environment, transactions, cursors, paths */
     KV_HEAP = KV_ID_LISTS + KV_DIRTY_PAGES + KV_FREE_LISTS + KV_SMALL, /* without bodies */
 };
 
@@ -50,10 +50,10 @@ struct kv {
 };
 
 struct kv_options {
-    const char *folder;     /* exists */
+    const char *folder;        /* exists */
     const char *const *tables; /* their names */
     unsigned table_count;
-    uint64_t map_bytes;     /* rounded to pages, capped on 32-bit systems */
+    uint64_t map_bytes; /* rounded to pages, capped on 32-bit systems */
     unsigned readers;
     bool read_only;
 };

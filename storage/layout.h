@@ -20,7 +20,7 @@ enum {
     LAYOUT_PAGE_REFERENCE = 8, /* in the leaf, of a value that lies on pages of its own */
     LAYOUT_KEY_SIZE = 8,
     LAYOUT_PAGE_MIN = 512,
-    LAYOUT_PAGE_MAX = 32768,   /* LMDB's own bound */
+    LAYOUT_PAGE_MAX = 32768, /* LMDB's own bound */
     LAYOUT_CHUNK_PAGE = 4096,
     /* Largest value of any row: four pages of 4 KiB or one of 16 KiB, header taken off; one byte more is a fifth page. */
     LAYOUT_CHUNK_MAX = 4 * LAYOUT_CHUNK_PAGE - LAYOUT_PAGE_HEADER,

@@ -36,12 +36,12 @@ struct pack_question {
 
 struct pack {
     unsigned char *block;
-    size_t size;           /* 0: the slot is free */
+    size_t size; /* 0: the slot is free */
     unsigned answer_count, question_count, cells;
     struct pack_answer *answers;
     struct pack_question *questions;
-    uint16_t *table;       /* question + 1; 0 empty */
-    size_t texts;          /* where they begin in the block */
+    uint16_t *table; /* question + 1; 0 empty */
+    size_t texts;    /* where they begin in the block */
     char name[NAME_MAX_SIZE];
     size_t name_size;
 };
@@ -70,7 +70,7 @@ static uint32_t hash_text(struct span text)
 /* ---- reading lines */
 
 struct loading {
-    struct pack *pack;      /* NULL: measuring */
+    struct pack *pack; /* NULL: measuring */
     unsigned line, answers, questions;
     size_t texts;
     char *error;
@@ -122,7 +122,8 @@ static int add_question(struct loading *l, const struct json_value *value)
     struct span text = json_string(value);
     if (json_kind(value) != JSON_STRING) return refuse(l, "\"q\" is not a string or a list of strings", SPAN(""));
     if (text.size > PACK_QUESTION_MAX) return refuse(l, "a question is longer than 1024 bytes", text);
-    if (fold_question(text, folded, FOLDED_MAX, &size) != RC_OK || size == 0) return refuse(l, "an empty question", text);
+    if (fold_question(text, folded, FOLDED_MAX, &size) != RC_OK || size == 0)
+        return refuse(l, "an empty question", text);
     if (l->questions == PACK_QUESTIONS_MAX) return refuse_full(l, "more than 4096 questions");
     struct span key = span_of(folded, size);
     if (l->pack) {
@@ -152,9 +153,12 @@ static int check_members(const struct loading *l, const struct json_value *root)
 {
     unsigned q = 0, a = 0;
     for (struct json_walk w = json_walk(root); json_next(&w);) {
-        if (span_equal(w.name, SPAN("q"))) q++;
-        else if (span_equal(w.name, SPAN("a"))) a++;
-        else return refuse(l, "an unknown member", w.name);
+        if (span_equal(w.name, SPAN("q")))
+            q++;
+        else if (span_equal(w.name, SPAN("a")))
+            a++;
+        else
+            return refuse(l, "an unknown member", w.name);
     }
     if (q != 1) return refuse(l, q == 0 ? "there is no \"q\"" : "\"q\" twice", SPAN(""));
     if (a != 1) return refuse(l, a == 0 ? "there is no \"a\"" : "\"a\" twice", SPAN(""));
@@ -208,7 +212,8 @@ static unsigned char *block_take(size_t size)
 {
     if (block_is_free(region, size)) return region;
     for (unsigned i = 0; i < SLOTS; i++)
-        if (packs[i].size > 0 && block_is_free(packs[i].block + packs[i].size, size)) return packs[i].block + packs[i].size;
+        if (packs[i].size > 0 && block_is_free(packs[i].block + packs[i].size, size))
+            return packs[i].block + packs[i].size;
     return NULL;
 }
 
@@ -261,8 +266,10 @@ int pack_load(struct span name, struct span text, struct pack **loaded, char err
     memcpy(pack->name, name.data, pack->name_size);
     write.pack = pack;
     rc = read_lines(&write, text);
-    if (rc != RC_OK) pack_release(pack);
-    else *loaded = pack;
+    if (rc != RC_OK)
+        pack_release(pack);
+    else
+        *loaded = pack;
     return rc;
 }
 

@@ -16,17 +16,17 @@
 enum {
     PACKS_OPEN_MAX = 8, /* during a reload twice as many: the new ones before the old are released */
     PACK_QUESTIONS_MAX = 4096,
-    PACK_BYTES_MAX = 1 << 20,  /* of a pack's text */
+    PACK_BYTES_MAX = 1 << 20, /* of a pack's text */
     PACK_LINE_MAX = 16384,
     PACK_QUESTION_MAX = 1024,
-    PACK_MEMORY = 2 << 20,     /* of all packs, decoded; a page is touched when it is used */
+    PACK_MEMORY = 2 << 20, /* of all packs, decoded; a page is touched when it is used */
     PACK_ERROR_MAX = 160,
 };
 
 struct pack;
 
 int pack_reserve(void);
-int pack_load(struct span name, struct span text, struct pack **pack, char error[PACK_ERROR_MAX]);
+int pack_load(struct span name, struct span text, struct pack **loaded, char error[PACK_ERROR_MAX]);
 void pack_release(struct pack *pack);
 /* `question` as the client wrote it. RC_NOT_FOUND. *number is the line's, from 1. */
 /* A question over 4 × PACK_QUESTION_MAX bytes is in no pack. */

@@ -128,8 +128,11 @@ int writer_put(struct writer *writer, const struct entry_new *entry, uint64_t *i
     *id = writer->id_next++;
     *cost = entries_cost(writer->entries, entry);
     struct record_put *put = ring_payload(record);
-    *put = (struct record_put){.digest = *entry->digest, .meta = *entry->meta, .cost = *cost,
-                               .query_size = (uint32_t)entry->query.size, .body_size = (uint32_t)entry->body.size};
+    *put = (struct record_put){.digest = *entry->digest,
+                               .meta = *entry->meta,
+                               .cost = *cost,
+                               .query_size = (uint32_t)entry->query.size,
+                               .body_size = (uint32_t)entry->body.size};
     memcpy(put->tag, entry->tag, ENTRIES_TAG_SIZE);
     put->meta.id = *id;
     char *texts = (char *)(put + 1);
@@ -187,8 +190,11 @@ struct entry_new record_put_entry(const struct record_put *put)
 {
     const char *texts = (const char *)(put + 1);
     return (struct entry_new){
-        .digest = &put->digest, .meta = &put->meta, .tag = put->tag,
-        .query = span_of(texts, put->query_size), .body = span_of(texts + put->query_size, put->body_size),
+        .digest = &put->digest,
+        .meta = &put->meta,
+        .tag = put->tag,
+        .query = span_of(texts, put->query_size),
+        .body = span_of(texts + put->query_size, put->body_size),
     };
 }
 
@@ -307,8 +313,8 @@ int writer_purge(struct writer *writer, const uint8_t *tenant, unsigned *removed
     struct ring_record *record = purge ? ring_reserve(&writer->ring, sizeof(struct record_purge)) : NULL;
     if (!record) return RC_FULL;
     struct record_purge *payload = ring_payload(record);
-    *payload = (struct record_purge){.all = !tenant, .slot = (uint32_t)(purge - writer->purges),
-                                     .below = writer->id_next};
+    *payload =
+        (struct record_purge){.all = !tenant, .slot = (uint32_t)(purge - writer->purges), .below = writer->id_next};
     if (tenant) memcpy(payload->tenant, tenant, sizeof payload->tenant);
     record->kind = RECORD_PURGE;
     record->id = 0;

@@ -27,19 +27,19 @@
 enum {
     COMMIT_ENTRIES = 64,
     COMMIT_BYTES = 256 << 10,
-    COMMIT_DELETES = 128,           /* ids in one record, and in one commit */
+    COMMIT_DELETES = 128, /* ids in one record, and in one commit */
     WRITER_QUEUE_MIN = 1 << 20,
-    WRITER_BODIES = 4,              /* of the largest size fit the queue */
-    WRITER_RESERVE = 64 << 10,      /* of the queue, for what must be written */
-    WRITER_EVENTS = 1024,           /* reports to the lane that may wait */
+    WRITER_BODIES = 4,         /* of the largest size fit the queue */
+    WRITER_RESERVE = 64 << 10, /* of the queue, for what must be written */
+    WRITER_EVENTS = 1024,      /* reports to the lane that may wait */
     WRITER_PURGES = 4,
-    WRITER_OWED = 1024,             /* deletes that could not be written yet */
+    WRITER_OWED = 1024, /* deletes that could not be written yet */
 };
 
 enum writer_fate {
-    FATE_GONE,      /* dropped, evicted in need or purged: it is not in the store any more */
-    FATE_COST,      /* stored; `value` bytes of pages instead of what writer_put said */
-    FATE_ALL_GONE,  /* the environment was moved aside */
+    FATE_GONE,     /* dropped, evicted in need or purged: it is not in the store any more */
+    FATE_COST,     /* stored; `value` bytes of pages instead of what writer_put said */
+    FATE_ALL_GONE, /* the environment was moved aside */
 };
 
 struct writer_event {
@@ -58,7 +58,7 @@ struct fiber;
 
 struct writer_purge {
     enum { PURGE_FREE, PURGE_RUNS, PURGE_DONE } state;
-    struct fiber *fiber;    /* NULL: nobody waits any more */
+    struct fiber *fiber; /* NULL: nobody waits any more */
     _Atomic bool done;
     int rc;
     unsigned removed;
@@ -73,7 +73,6 @@ struct writer {
     struct ring ring;
 
     /* lane */
-    uint64_t id_next;
     struct writer_sync *syncs;
     struct writer_purge purges[WRITER_PURGES];
 
@@ -83,10 +82,11 @@ struct writer {
     pthread_mutex_t lock;
     pthread_cond_t work, progress;
     bool stopping, ended, ids_failed;
-    uint64_t urgent;                 /* commit at once up to this position */
-    _Atomic unsigned pending;        /* stores in the queue */
-    _Atomic uint64_t id_limit;       /* ids below may be given */
-    _Atomic uint64_t failures;       /* batches lost */
+    uint64_t urgent;           /* commit at once up to this position */
+    _Atomic unsigned pending;  /* stores in the queue */
+    _Atomic uint64_t id_next;  /* of the lane; the thread looks when to make more */
+    _Atomic uint64_t id_limit; /* ids below may be given */
+    _Atomic uint64_t failures; /* batches lost */
     _Atomic int last_failure;
     struct loop_call call;
     _Atomic bool posted;
@@ -94,10 +94,10 @@ struct writer {
     _Atomic unsigned event_head, event_tail;
 
     /* writer thread */
-    bool mark_due;                   /* the environment does not know the newest mark of ids yet */
+    bool mark_due; /* the environment does not know the newest mark of ids yet */
     uint64_t logged_us;
-    uint64_t first_us;               /* when the oldest record was seen */
-    int io;                          /* /proc/thread-self/io */
+    uint64_t first_us; /* when the oldest record was seen */
+    int io;            /* /proc/thread-self/io */
     uint64_t owed[WRITER_OWED];
     unsigned owed_count;
     uint64_t ids_found[COMMIT_DELETES];

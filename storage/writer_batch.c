@@ -10,14 +10,18 @@
 enum { LOG_EVERY_US = 60000000 };
 
 static struct metric_histogram commit_times;
-static struct metric commits = {.name = "larder_store_commits_total", .help = "Commits of the store.",
-                                .kind = METRIC_COUNTER};
-static struct metric commit_time = {.name = "larder_store_commit_seconds", .help = "Time a commit took.",
-                                    .kind = METRIC_HISTOGRAM, .histogram = &commit_times};
-static struct metric stored = {.name = "larder_store_stored_total", .help = "Entries that were committed.",
-                               .kind = METRIC_COUNTER};
-static struct metric lost = {.name = "larder_store_dropped_total", .labels = "reason=\"write_failed\"",
-                             .help = "Entries that could not be kept.", .kind = METRIC_COUNTER};
+static struct metric commits = {
+    .name = "larder_store_commits_total", .help = "Commits of the store.", .kind = METRIC_COUNTER};
+static struct metric commit_time = {.name = "larder_store_commit_seconds",
+                                    .help = "Time a commit took.",
+                                    .kind = METRIC_HISTOGRAM,
+                                    .histogram = &commit_times};
+static struct metric stored = {
+    .name = "larder_store_stored_total", .help = "Entries that were committed.", .kind = METRIC_COUNTER};
+static struct metric lost = {.name = "larder_store_dropped_total",
+                             .labels = "reason=\"write_failed\"",
+                             .help = "Entries that could not be kept.",
+                             .kind = METRIC_COUNTER};
 static struct metric crowded = {.name = "larder_store_evicted_in_need_total",
                                 .help = "Oldest entries that left because disk or map was full.",
                                 .kind = METRIC_COUNTER};
@@ -157,13 +161,20 @@ static int batch_try(struct writer *writer, const struct batch *batch)
 
 /* ---- when it fails */
 
+/* LMDB calls a write that the file system cut short an input/output error. */
+static const char *what_failed(int rc)
+{
+    return rc == RC_IO ? "input/output error: the disk is full or fails" : rc_name(rc);
+}
+
 static void log_seldom(struct writer *writer, int rc)
 {
     uint64_t now = writer_now();
     if (writer->logged_us != 0 && now - writer->logged_us < LOG_EVERY_US) return;
     writer->logged_us = now;
-    log_warn("store", "cannot write to %s (%s): answers are served, new ones are not kept until this ends; %llu dropped",
-             writer->home->entries, rc_name(rc), (unsigned long long)metric_get(&lost));
+    log_warn("store",
+             "cannot write to %s (%s): answers are served, new ones are not kept until this ends; %llu dropped",
+             writer->home->entries, what_failed(rc), (unsigned long long)metric_get(&lost));
 }
 
 static void batch_drop(struct writer *writer, const struct batch *batch)
@@ -272,8 +283,8 @@ static int purge_run(struct writer *writer, const struct record_purge *purge, un
     int rc = RC_OK;
     while (rc == RC_OK && from < purge->below) {
         unsigned count;
-        rc = entries_of_tenant(writer->entries, purge->all ? NULL : purge->tenant, from, purge->below, writer->ids_found,
-                               COMMIT_DELETES, &count, &from);
+        rc = entries_of_tenant(writer->entries, purge->all ? NULL : purge->tenant, from, purge->below,
+                               writer->ids_found, COMMIT_DELETES, &count, &from);
         if (rc == RC_OK) rc = remove_ids(writer, writer->ids_found, count);
         if (rc == RC_OK) *removed += count;
     }

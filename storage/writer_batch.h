@@ -39,7 +39,7 @@ void writer_tell(struct writer *writer, enum writer_fate fate, uint64_t id, uint
 int writer_ids(struct writer *writer);
 uint64_t writer_now(void);
 
-void *writer_main(void *writer);
+void *writer_main(void *arg);
 
 void writer_metrics(void);
 void writer_thread_metrics(void);

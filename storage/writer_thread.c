@@ -14,7 +14,8 @@
 /* ---- bytes handed to the kernel by this thread: what wear is made of */
 
 static struct metric bytes_written = {.name = "larder_store_written_bytes_total",
-                                      .help = "Bytes the store handed to the kernel.", .kind = METRIC_COUNTER};
+                                      .help = "Bytes the store handed to the kernel.",
+                                      .kind = METRIC_COUNTER};
 
 void writer_thread_metrics(void)
 {
@@ -93,13 +94,10 @@ int writer_ids(struct writer *writer)
     return rc;
 }
 
-static bool ids_are_short(struct writer *writer)
+static bool ids_are_short(const struct writer *writer)
 {
-    struct ring_record *record;
-    uint64_t limit = atomic_load(&writer->id_limit), position = ring_first(&writer->ring);
-    if (limit == 0) return true;
-    record = ring_at(&writer->ring, &position);
-    return record && record->kind == RECORD_PUT && record->id + IDS_BLOCK / 2 > limit;
+    uint64_t limit = atomic_load(&writer->id_limit);
+    return limit == 0 || atomic_load(&writer->id_next) + IDS_BLOCK / 2 > limit;
 }
 
 /* ---- when */
@@ -127,8 +125,10 @@ static bool wait_for_work(struct writer *writer)
     pthread_mutex_lock(&writer->lock);
     while (!work_is_due(writer, writer_now(), &until)) {
         struct timespec when = timespec_of(until);
-        if (until == UINT64_MAX) pthread_cond_wait(&writer->work, &writer->lock);
-        else pthread_cond_timedwait(&writer->work, &writer->lock, &when);
+        if (until == UINT64_MAX)
+            pthread_cond_wait(&writer->work, &writer->lock);
+        else
+            pthread_cond_timedwait(&writer->work, &writer->lock, &when);
         if (atomic_load(&writer->id_limit) == 0) break; /* somebody wants ids */
     }
     bool more = !writer->stopping || ring_used(&writer->ring) > 0;
@@ -152,7 +152,8 @@ void *writer_main(void *arg)
     block_signals();
     writer->io = open("/proc/thread-self/io", O_RDONLY | O_CLOEXEC);
     int rc = writer_ids(writer);
-    if (rc != RC_OK) log_warn("store", "cannot reserve ids in %s (%s): nothing is stored", writer->home->folder, rc_name(rc));
+    if (rc != RC_OK)
+        log_warn("store", "cannot reserve ids in %s (%s): nothing is stored", writer->home->folder, rc_name(rc));
     while (wait_for_work(writer)) {
         uint64_t end = atomic_load(&writer->ring.head);
         if (ids_are_short(writer)) (void)writer_ids(writer);

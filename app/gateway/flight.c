@@ -103,7 +103,7 @@ static void describe(const struct flight *f, const struct sink *sink, const stru
              : (view_is_stream((enum view)sink->view) ? "text/event-stream; charset=utf-8" : "application/json");
     reply->hit = f->local ? f->local_hit : sink->leader ? HIT_NONE : HIT_COALESCED;
     reply->cache_status = sink_status(f, sink, buffer);
-    reply->miss = f->local ? NULL : sink->miss;
+    reply->miss = f->local && f->local_hit != HIT_NONE ? NULL : sink->miss;
     reply->entry = f->stored_id;
     reply->age_s = f->local_age_s;
     reply->upstream_ms = f->local ? -1 : f->upstream_ms;
@@ -119,7 +119,7 @@ static void describe(const struct flight *f, const struct sink *sink, const stru
 
 static uint64_t overhead_of(const struct flight *f, const struct sink *sink)
 {
-    uint64_t total = clock_monotonic_us() - sink->started_us, waited = f->local ? 0 : f->upstream_us;
+    uint64_t total = clock_monotonic_us() - sink->started_us, waited = f->upstream_us;
     return total > waited ? total - waited : 0;
 }
 
@@ -177,7 +177,7 @@ static void record(const struct flight *f, const struct sink *sink, unsigned sta
                               .hit = (uint8_t)(f->local       ? f->local_hit
                                                : sink->leader ? HIT_NONE
                                                               : HIT_COALESCED),
-                              .miss = f->local ? NULL : sink->miss};
+                              .miss = f->local && f->local_hit != HIT_NONE ? NULL : sink->miss};
     memcpy(row.id, sink->id, sizeof row.id);
     memcpy(row.model, sink->model, sizeof sink->model);
     journal_row_add(&row);

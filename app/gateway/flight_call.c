@@ -335,6 +335,7 @@ static unsigned last_payable(const struct request *r)
 
 void flight_call(struct flight *f)
 {
+    f->began_us = clock_monotonic_us();
     const struct request *r = f->leader;
     unsigned last = last_payable(r);
     enum outcome outcome = GIVE_UP;

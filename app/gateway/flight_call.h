@@ -64,6 +64,7 @@ struct flight {
 
     /* figures */
     uint64_t stored_id;
+    uint64_t began_us;    /* monotonic: when the first try began */
     uint64_t asked_us;    /* monotonic: when the call that answered began */
     uint64_t upstream_us; /* until its first byte */
     int64_t upstream_ms;

@@ -10,6 +10,7 @@
 static void made_here(struct flight *f, unsigned status)
 {
     f->local = true;
+    f->upstream_us = clock_monotonic_us() - f->began_us; /* what the tries took is not ours */
     f->status = status;
     f->lines = (struct span){0};
     f->request_id[0] = 0;

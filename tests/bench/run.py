@@ -399,11 +399,12 @@ def memory_long(box):
 
 
 def cold_start(w):
-    entries = 100000
-    box = Larder(w.folder / "start", w["upstream"])
-    first = questions(entries)
+    entries, first = 100000, 50000000
+    kept = options.keep and (w.folder / "start" / "data").exists()
+    box = Larder(w.folder / "start", w["upstream"], fresh=not kept)
     try:
-        fill(box, first, entries)
+        if not kept:
+            fill(box, first, entries)
         stored = box.stats()["entries"]
     finally:
         box.stop()
@@ -494,6 +495,7 @@ def read_options():
     p.add_argument("--seconds", type=float)
     p.add_argument("--folder", help="where the stores lie (nginx's and the box's alike); default: build/bench")
     p.add_argument("--no-nice", action="store_true", help="as root: do not run servers and load generator before other programs")
+    p.add_argument("--keep", action="store_true", help="start: use the filled store of the last run")
     p.add_argument("--nginx-sendfile", default="off", choices=("on", "off"))
     o = p.parse_args()
     o.rounds = o.rounds or (3 if o.quick else 5)

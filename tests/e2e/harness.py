@@ -34,8 +34,8 @@ from upstream import Dns, Proxy, Upstream  # noqa: E402,F401
 
 LARDER = os.path.abspath(os.environ.get("LARDER", os.path.join(ROOT, "build", "x86_64", "larder")))
 KEEP = bool(os.environ.get("LARDER_E2E_KEEP"))
-BAD_LINES = re.compile(r"heap trap|heap is sealed|after (?:the )?seal|CHECK failed|check failed|AddressSanitizer|"
-                       r"runtime error:|UndefinedBehavior|SIGSEGV|SIGBUS|stack smashing", re.I)
+BAD_LINES = re.compile(r"heap trap|check failed|CHECK|==ERROR: |ThreadSanitizer|runtime error:|fatal SIG|stack smashing",
+                       re.I)
 KEY = "sk-client-0123456789abcdef"
 PR_SET_PDEATHSIG = 1
 
@@ -135,7 +135,8 @@ class Box:
         self.data = data or os.path.join(self.folder, "data")
         self.api = ("127.0.0.1", free_port())
         self.admin = ("127.0.0.1", free_port())
-        self.env = dict({"PATH": os.environ["PATH"], "HOME": self.folder}, **(env or {}))
+        self.env = dict({"PATH": os.environ["PATH"], "HOME": self.folder, "LARDER_HEAP_TRAP_ABORT": "1"},
+                        **(env or {}))
         self.env.update({name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")})
         self.prefix = list(prefix)          # words before the binary, e.g. unshare
         self.process = None
@@ -299,7 +300,7 @@ class Box:
             return ""
 
     def note(self):
-        text = re.sub(r"(?m)^larder \d[^\n]*\n(?:\n(?:[^\d\n][^\n]*\n)+)*", "(said where it serves)\n", self.log())
+        text = re.sub(r"(?m)^larder \d[^\n]*\n(?:\n(?:(?!larder:)[^\d\n=][^\n]*\n)+)*", "(said where it serves)\n", self.log())
         lines = text.rstrip().split("\n")
         report = [at for at, line in enumerate(lines) if re.search(r"==ERROR: |WARNING: Thread|runtime error: ", line)]
         lines = lines[report[0]:][:40] if report else lines[-40:]

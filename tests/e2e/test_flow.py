@@ -463,9 +463,10 @@ def tool_calls_stored():
 
 # ---- all at once ------------------------------------------------------------------------------------------------------
 
-MARKS = ("", "", "", "[[slow=0.02]]", "[[pace=0.001]]", "[[odd=byte]]", "[[odd=split]]", "[[code=gzip]]", "[[code=zstd]]",
-         "[[early=2]]", "[[frame=eof]]", "[[frame=chunked]]", "[[size=30000]]", "[[cut=5]]", "[[reset=5]]", "[[drop]]",
-         "[[error_event=5]]", "[[status=500]]", "[[status=429]]", "[[length]]", "[[empty]]", "[[no_end]]", "[[short]]")
+MARKS = ("", "", "", "[[slow=0.02]]", "[[pace=0.001]]", "[[odd=byte]]", "[[odd=split]]", "[[code=gzip]]",
+         "[[code=zstd]]", "[[early=2]]", "[[frame=eof]]", "[[frame=chunked]]", "[[size=30000]]", "[[cut=5]]",
+         "[[reset=5]]", "[[drop]]", "[[error_event=5]]", "[[status=500]]", "[[status=429]]", "[[length]]", "[[empty]]",
+         "[[no_end]]", "[[short]]")
 BROKEN = ("cut", "reset", "drop", "error_event", "status", "empty", "no_end", "short")
 
 

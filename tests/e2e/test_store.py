@@ -112,7 +112,7 @@ def damaged():
         overwrite(entries_file(box), 0, os.urandom(min(size, 1 << 20)))
         before = len(box.log())
         box.start()
-        check(any(w in box.log()[before:].lower() for w in ("damaged", "moved aside")), box.log()[before:])
+        box.wait_log("damaged|moved aside", after=before)
         aside = [n for n in os.listdir(box.data) if "damaged" in n]
         equal(len(aside), 1, "copies kept")
         is_miss(box.chat("before %d" % round_number))
@@ -193,7 +193,6 @@ def map_faults():
         check(code != 0, "it went on with a map that faults")
         box.process = None
         overwrite(path, 0, whole)
-        before = len(box.log())
         box.start()
         reply = box.chat("mapped 5 [[size=20000]]")
         if fault == 1:
@@ -202,7 +201,7 @@ def map_faults():
             box.restart()
         else:
             is_miss(reply)
-            check("aside" in box.log()[before:].lower(), box.log()[before:])
+            box.wait_log("killed the process twice")
 
 
 @test("damage: a newer store is refused with a clear line and left as it is")

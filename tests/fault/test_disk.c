@@ -243,12 +243,9 @@ static int group_setup(void **state)
 int main(void)
 {
     const struct CMUnitTest disk[] = {
-        TEST(a_full_disk_serves_and_recovers),
-        TEST(the_damaged_copy_goes_first),
-        TEST(a_full_disk_at_boot_is_served),
-        TEST(an_empty_full_disk_serves_nothing),
-        TEST(a_read_only_disk_is_served),
-        TEST(an_empty_read_only_disk_serves_nothing),
+        TEST(a_full_disk_serves_and_recovers), TEST(the_damaged_copy_goes_first),
+        TEST(a_full_disk_at_boot_is_served),   TEST(an_empty_full_disk_serves_nothing),
+        TEST(a_read_only_disk_is_served),      TEST(an_empty_read_only_disk_serves_nothing),
     };
     can_mount = make_namespace(); /* before there are threads */
     return cmocka_run_group_tests_name("disk", disk, group_setup, NULL);

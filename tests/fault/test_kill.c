@@ -21,13 +21,18 @@
 #include "platform/crypto.h"
 #include "platform/log.h"
 #include "platform/rc.h"
+#include "tests/support/random.h"
 #include "tests/support/store_test.h"
 
 enum { ROUNDS = 32, NUMBERS_MAX = 60000, PER_ROUND_MAX = 1500 };
 
 static const char *program;
 static const struct cache_limits limits = {
-    .entries_max = NUMBERS_MAX, .bytes_max = 256 << 20, .hot_bytes = 1 << 20, .body_max = 1 << 20, .sync_us = 2000,
+    .entries_max = NUMBERS_MAX,
+    .bytes_max = 256 << 20,
+    .hot_bytes = 1 << 20,
+    .body_max = 1 << 20,
+    .sync_us = 2000,
 };
 
 static size_t size_of(unsigned n)
@@ -133,9 +138,9 @@ static void kill_loop(void **state)
     const char *folder = store_test_folder();
     unsigned first = 0, held = 0, cut = 0;
     uint64_t id = 0;
-    srand(7);
+    uint32_t seed = 7;
     for (unsigned round = 0; round < ROUNDS; round++) {
-        struct progress last = run_and_kill(folder, first, (unsigned)rand() % 12);
+        struct progress last = run_and_kill(folder, first, (unsigned)test_random(&seed) % 12);
         assert_true(last.id > id);
         id = last.id;
         assert_true(last.number >= first);
@@ -161,7 +166,7 @@ static int group_setup(void **state)
 int main(int argc, char **argv)
 {
     program = argv[0];
-    if (argc == 4 && strcmp(argv[1], "child") == 0) return child(argv[2], (unsigned)atoi(argv[3]));
+    if (argc == 4 && strcmp(argv[1], "child") == 0) return child(argv[2], (unsigned)strtoul(argv[3], NULL, 10));
     const struct CMUnitTest kill_tests[] = {cmocka_unit_test(kill_loop)};
     return cmocka_run_group_tests_name("kill", kill_tests, group_setup, NULL);
 }

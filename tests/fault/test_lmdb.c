@@ -190,8 +190,10 @@ static void put_while_it_fails(unsigned *next)
 /* Without room the oldest leave for the newest, so they are whole or gone as well. */
 static void kept(unsigned from, unsigned to)
 {
-    if (error == ENOSPC) whole_or_gone(from, to);
-    else all_held(from, to);
+    if (error == ENOSPC)
+        whole_or_gone(from, to);
+    else
+        all_held(from, to);
 }
 
 /* One store that lives through a failure at each N in turn. */
@@ -283,6 +285,34 @@ static void nth_allocation_fails(void **state)
     run(ALLOCATIONS, false);
 }
 
+/* A removal while nothing can be written is made up for afterwards. */
+static void deletes_wait_until_they_can_be_written(void **state)
+{
+    (void)state;
+    const char *folder = store_test_folder();
+    struct cache_boot boot;
+    struct cache_found found;
+    bool evicted;
+    open_filled(folder);
+    error = EIO;
+    arm(WRITES, 1, true);
+    for (unsigned n = 0; n < 10; n++) {
+        struct digest digest = store_test_digest(n);
+        assert_int_equal(cache_find(&digest, &found, &evicted), RC_OK);
+        assert_int_equal(cache_remove(found.id), RC_OK);
+        assert_int_not_equal(store_test_sync(), RC_OK);
+    }
+    assert_true(disarm());
+    assert_int_not_equal(store_test_put(100, 10), 0);
+    assert_int_equal(store_test_sync(), RC_OK);
+    cache_close();
+    assert_int_equal(cache_open(folder, &boot), RC_OK);
+    assert_int_equal(boot.entries, BEFORE - 10 + 1);
+    all_held(10, BEFORE);
+    cache_close();
+    store_test_remove(folder);
+}
+
 /* Opening with a failure in it: refused, or opened, or served without the store; the next opening has everything. */
 static void nth_operation_of_opening_fails(void **state)
 {
@@ -325,6 +355,7 @@ int main(void)
         cmocka_unit_test(nth_sync_fails),
         cmocka_unit_test(nth_write_or_sync_fails_and_all_after),
         cmocka_unit_test(nth_allocation_fails),
+        cmocka_unit_test(deletes_wait_until_they_can_be_written),
         cmocka_unit_test(nth_operation_of_opening_fails),
     };
     return cmocka_run_group_tests(lmdb, group_setup, NULL);

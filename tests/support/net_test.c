@@ -144,8 +144,8 @@ static void *peer_run(void *arg)
         struct worker *w = malloc(sizeof *w);
         *w = (struct worker){peer, fd, index};
         peer->fds[index] = fd;
+        atomic_store(&peer->accepted, index + 1); /* before it answers: whoever has the answer may look */
         if (pthread_create(&peer->workers[index], NULL, worker_run, w) != 0) abort();
-        atomic_store(&peer->accepted, index + 1);
     }
 }
 

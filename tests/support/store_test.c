@@ -23,7 +23,11 @@
 
 struct arena store_test_arena;
 const struct cache_limits store_test_limits = {
-    .entries_max = 1000, .bytes_max = 64 << 20, .hot_bytes = 1 << 20, .body_max = 1 << 20, .sync_us = 5000000,
+    .entries_max = 1000,
+    .bytes_max = 64 << 20,
+    .hot_bytes = 1 << 20,
+    .body_max = 1 << 20,
+    .sync_us = 5000000,
 };
 
 static struct fiber_pool fibers;
@@ -122,8 +126,14 @@ struct digest store_test_digest(unsigned n)
 
 struct entry_meta store_test_meta(unsigned n)
 {
-    struct entry_meta meta = {.created_us = clock_wall_us(), .ttl_s = 3600, .dialect = (uint8_t)(n % 2), .form = (uint8_t)(n % 2),
-                              .upstream_ms = n, .tokens_in = n + 1, .tokens_out = n + 2, .provider = "openai"};
+    struct entry_meta meta = {.created_us = clock_wall_us(),
+                              .ttl_s = 3600,
+                              .dialect = (uint8_t)(n % 2),
+                              .form = (uint8_t)(n % 2),
+                              .upstream_ms = n,
+                              .tokens_in = n + 1,
+                              .tokens_out = n + 2,
+                              .provider = "openai"};
     snprintf(meta.model, sizeof meta.model, "model-%u", n);
     meta.tenant[0] = (uint8_t)(n % 3);
     meta.tenant[15] = (uint8_t)(n % 5);
@@ -216,8 +226,8 @@ bool store_test_holds(unsigned n, size_t body_size)
     bool evicted;
     if (cache_find(&digest, &found, &evicted) != RC_OK) return false;
     if (store_test_read(found.id, n, &answer) != RC_OK) return false;
-    return answer.meta.id == found.id && answer.meta.upstream_ms == n && span_equal(answer.query, store_test_query(n)) &&
-           span_equal(answer.body, store_test_body(n, body_size));
+    return answer.meta.id == found.id && answer.meta.upstream_ms == n &&
+           span_equal(answer.query, store_test_query(n)) && span_equal(answer.body, store_test_body(n, body_size));
 }
 
 /* LMDB's readers and its writer share the reader table and the meta pages through volatile words, by design. */

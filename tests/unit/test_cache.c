@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cache/inner.h"
 #include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/loop.h"
@@ -107,8 +108,8 @@ static void found_before_and_after_commit(void **state)
 static void sizes_survive_a_restart(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {0, 1, 900, 1700, 1900, 2100, 3000, 4000, 4095, 4096, 8000, 16368, 20000, 70000, 300000,
-                                   1 << 20};
+    static const size_t sizes[] = {0,    1,    900,  1700,  1900,  2100,  3000,   4000,
+                                   4095, 4096, 8000, 16368, 20000, 70000, 300000, 1 << 20};
     enum { COUNT = sizeof sizes / sizeof sizes[0] };
     for (unsigned i = 0; i < COUNT; i++) assert_int_not_equal(store_test_put(i, sizes[i]), 0);
     for (unsigned i = 0; i < COUNT; i++) assert_true(store_test_holds(i, sizes[i]));
@@ -125,9 +126,18 @@ static void meta_comes_back_whole(void **state)
 {
     (void)state;
     struct digest digest = store_test_digest(7);
-    struct entry_meta meta = {.created_us = 1700000000123456, .ttl_s = 5, .dialect = 1, .form = ENTRY_STREAM,
-                              .flags = ENTRY_TOOL_CALLS | ENTRY_FALLBACK, .chain_link = 3, .upstream_ms = 4, .tokens_in = 5,
-                              .tokens_out = 6, .key_id = 0, .provider = "p", .model = "m"};
+    struct entry_meta meta = {.created_us = 1700000000123456,
+                              .ttl_s = 5,
+                              .dialect = 1,
+                              .form = ENTRY_STREAM,
+                              .flags = ENTRY_TOOL_CALLS | ENTRY_FALLBACK,
+                              .chain_link = 3,
+                              .upstream_ms = 4,
+                              .tokens_in = 5,
+                              .tokens_out = 6,
+                              .key_id = 0,
+                              .provider = "p",
+                              .model = "m"};
     memset(meta.tenant, 0xA5, sizeof meta.tenant);
     memset(meta.model, 'x', ENTRY_NAME_MAX - 1);
     struct cache_answer answer;
@@ -360,8 +370,10 @@ static void a_full_queue_refuses_and_counts(void **state)
     uint64_t before = stats().dropped;
     unsigned refused = 0, taken = 0;
     for (unsigned n = 0; n < 40; n++) {
-        if (store_test_put(n, 1 << 20) != 0) taken++;
-        else refused++;
+        if (store_test_put(n, 1 << 20) != 0)
+            taken++;
+        else
+            refused++;
     }
     assert_true(taken >= 1);
     assert_int_equal(stats().dropped - before, refused);
@@ -378,6 +390,50 @@ static void too_large_is_refused(void **state)
     uint64_t id;
     assert_int_equal(cache_put(&digest, &meta, SPAN("q"), span_of(big, sizeof big), &id), RC_TOO_LARGE);
     assert_int_equal(cache_put(&digest, &meta, span_of(big, ENTRY_QUERY_MAX + 1), SPAN("b"), &id), RC_TOO_LARGE);
+}
+
+static bool count_one(void *context, const struct entry_index *index)
+{
+    (void)index;
+    ++*(unsigned *)context;
+    return true;
+}
+
+/* Two rows of one digest, as after a kill between two commits: the newer counts, the other leaves the disk. */
+static void rows_that_nobody_finds_are_swept(void **state)
+{
+    (void)state;
+    struct kv_txn txn;
+    struct hash_key key = {0, 0};
+    char path[FILE_PATH_MAX];
+    unsigned damaged, rows = 0;
+    store_test_put(1, 10);
+    cache_close();
+    assert_int_equal(file_join(path, folder, "entries"), RC_OK);
+    struct entries *entries = &cache_self.entries;
+    assert_int_equal(entries_open(entries, path, 64 << 20, false, &key), RC_OK);
+    struct digest digest = store_test_digest(1);
+    struct entry_meta meta = store_test_meta(1);
+    unsigned char tag[EXACT_TAG_SIZE];
+    exact_key(&cache_self.exact, &entries->tag_key);
+    exact_tag_write(exact_tag_of(&cache_self.exact, &digest), tag);
+    struct entry_new entry = {
+        .digest = &digest, .meta = &meta, .tag = tag, .query = store_test_query(1), .body = store_test_body(1, 77)};
+    uint32_t cost;
+    meta.id = entries->id_mark + 5;
+    assert_int_equal(kv_write_begin(&entries->kv, &txn), RC_OK);
+    assert_int_equal(entries_put(entries, &txn, &entry, &cost), RC_OK);
+    assert_int_equal(kv_commit(&txn), RC_OK);
+    entries_close(entries);
+    assert_int_equal(cache_open(folder, &boot), RC_OK);
+    assert_int_equal(boot.entries, 1);
+    assert_true(store_test_holds(1, 77));
+    usleep(30000);
+    store_test_turns(2); /* the timer */
+    assert_int_equal(store_test_sync(), RC_OK);
+    assert_int_equal(entries_scan(entries, 0, count_one, &rows, &damaged), RC_OK);
+    assert_int_equal(rows, 1);
+    assert_true(store_test_holds(1, 77));
 }
 
 struct listing {
@@ -449,6 +505,7 @@ int main(void)
         TEST(lru_order_outlives_a_restart),
         TEST(a_full_queue_refuses_and_counts),
         TEST(too_large_is_refused),
+        TEST(rows_that_nobody_finds_are_swept),
         TEST(lists_newest_first),
         TEST(a_second_process_is_refused),
     };

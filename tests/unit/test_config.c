@@ -343,8 +343,7 @@ static void test_what_is_not_built_yet(void **state)
               "larder.yaml:1:42: warning: semantic.delta: not built yet; this is its default, so nothing changes\n"
               "larder.yaml:3:9: warning: prices: not built yet; this is its default, so nothing changes\n");
     load_says(
-        "semantic: {embedder: ngram}\nstorage: {seal: true, eviction: mmr}\nadmin: {token: t0p}\n", RC_INVALID,
-        "larder.yaml:3:16: error: admin.token: not built yet, so only its default can be set: nothing\n"
+        "semantic: {embedder: ngram}\nstorage: {seal: true, eviction: mmr}\n", RC_INVALID,
         "larder.yaml:2:33: error: storage.eviction: \"mmr\" is not built yet; it can be sieve or lru\n"
         "larder.yaml:2:17: error: storage.seal: not built yet, so only its default can be set: false\n"
         "larder.yaml:1:22: error: semantic.embedder: \"ngram\" is not built yet; it can be none or minilm-int8\n");

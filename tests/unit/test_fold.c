@@ -88,7 +88,8 @@ static void says_when_it_does_not_fit(void **state)
     size_t size;
     assert_int_equal(fold_question(SPAN("12345678"), out, 8, &size), RC_OK);
     assert_int_equal(fold_question(SPAN("123456789"), out, 8, &size), RC_TOO_LARGE);
-    assert_int_equal(fold_nfc(SPAN("\xE0\xA5\x98"), out, 5, &size), RC_TOO_LARGE); /* U+0958 becomes two of three bytes */
+    assert_int_equal(fold_nfc(SPAN("\xE0\xA5\x98"), out, 5, &size),
+                     RC_TOO_LARGE); /* U+0958 becomes two of three bytes */
     assert_int_equal(fold_nfc(SPAN("\xE0\xA5\x98"), out, 6, &size), RC_OK);
 }
 
@@ -106,7 +107,7 @@ static void many_marks_are_bounded(void **state)
 int main(void)
 {
     const struct CMUnitTest fold[] = {
-        cmocka_unit_test(equals_the_vectors),        cmocka_unit_test(wordings_meet),
+        cmocka_unit_test(equals_the_vectors),         cmocka_unit_test(wordings_meet),
         cmocka_unit_test(invalid_bytes_pass_through), cmocka_unit_test(says_when_it_does_not_fit),
         cmocka_unit_test(many_marks_are_bounded),
     };

@@ -43,8 +43,9 @@ static void finds_every_wording(void **state)
     (void)state;
     struct span answer;
     unsigned number = 0;
-    struct pack *pack = load("# a comment\n\n{\"q\": [\"What is it?\", \"Qu'est-ce que c'est \\u00e0\"], \"a\": \"One\\nline \\u20ac\"}\r\n"
-                             "  {\"q\": \"How old?\", \"a\": \"Seven\"}");
+    struct pack *pack = load(
+        "# a comment\n\n{\"q\": [\"What is it?\", \"Qu'est-ce que c'est \\u00e0\"], \"a\": \"One\\nline \\u20ac\"}\r\n"
+        "  {\"q\": \"How old?\", \"a\": \"Seven\"}");
     assert_int_equal(pack_size(pack), 2);
     assert_true(span_equal(pack_name(pack), SPAN("test")));
     assert_int_equal(pack_find(pack, SPAN("  what IS  it?! "), &answer, &number), RC_OK);
@@ -90,7 +91,8 @@ static void keeps_its_bounds(void **state)
     struct pack *pack = NULL;
     size_t size = 0;
     for (unsigned i = 0; i < PACK_QUESTIONS_MAX; i++)
-        size += (size_t)snprintf(text + size, sizeof text - size, "{\"q\":\"question %u\",\"a\":\"answer %u\"}\n", i, i);
+        size +=
+            (size_t)snprintf(text + size, sizeof text - size, "{\"q\":\"question %u\",\"a\":\"answer %u\"}\n", i, i);
     assert_int_equal(pack_load(SPAN("t"), span_of(text, size), &pack, error), RC_OK);
     struct span answer;
     unsigned number;
@@ -155,8 +157,8 @@ static void starter_pack_loads(void **state)
 int main(void)
 {
     const struct CMUnitTest pack[] = {
-        cmocka_unit_test(finds_every_wording),          cmocka_unit_test(refuses_by_line),
-        cmocka_unit_test(keeps_its_bounds),             cmocka_unit_test(loads_while_others_are_there),
+        cmocka_unit_test(finds_every_wording), cmocka_unit_test(refuses_by_line),
+        cmocka_unit_test(keeps_its_bounds),    cmocka_unit_test(loads_while_others_are_there),
         cmocka_unit_test(starter_pack_loads),
     };
     return cmocka_run_group_tests(pack, setup, NULL);

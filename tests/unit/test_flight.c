@@ -1,0 +1,567 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tests/unit/test_flight.c — one upstream call and everyone who waits for it: who comes when is decided here. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "app/gateway/flight.h"
+#include "platform/rc.h"
+#include "tests/support/gateway_test.h"
+
+#define STREAM_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define DELTA(text) \
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
+    "\"delta\":{\"role\":\"assistant\",\"content\":\"" text "\"},\"finish_reason\":null}]}\n\n"
+#define STOP \
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
+    "\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
+#define USAGE \
+    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[]," \
+    "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}\n\n"
+#define DONE "data: [DONE]\n\n"
+#define STREAM ",\"stream\":true"
+#define KEY "Authorization: Bearer sk-one\r\n"
+
+static const char *const retried = /* the provider is tried once, the call is not finished for the store */
+    "limits: {requests: 16, flights: 16, connections: 64, parse_max: 64KiB, memory: 8MiB}\n"
+    "storage: {entries_max: 1000, bytes_max: 64MiB, hot: 1MiB, sync_every: 200ms}\n"
+    "budgets: {finish_for_store: 0s}\n"
+    "providers:\n"
+    "  - {name: up, dialect: openai, base_url: 'http://127.0.0.1:%u/v1', passthrough: true, retry: {attempts: 1}}\n"
+    "routes:\n"
+    "  - {match: {dialect: openai, model: '*'}, providers: [up], packs: [starter], cache: {ttl: 1h}}\n";
+
+static int ask_with(const char *fields, const char *question, const char *more)
+{
+    int fd = gateway_test_dial();
+    gateway_test_say(fd, gateway_test_chat(fields, gateway_test_body(question, more)));
+    gateway_test_settle();
+    return fd;
+}
+
+static int ask(const char *question, const char *more)
+{
+    return ask_with(KEY, question, more);
+}
+
+/* One chunk of the provider's body. */
+static void say_chunk(int up, const char *text)
+{
+    char head[20];
+    snprintf(head, sizeof head, "%zx\r\n", strlen(text));
+    gateway_test_answer(up, head);
+    gateway_test_answer(up, text);
+    gateway_test_answer(up, "\r\n");
+    gateway_test_settle();
+}
+
+static void expect_quiet(void **state)
+{
+    (void)state;
+    gateway_test_settle();
+    assert_int_equal(flights_now(), 0);
+    assert_int_equal(gateway.in_flight, 0);
+    assert_int_equal(server_busy(&boot.api), 0);
+    assert_false(gateway_test_is_called());
+}
+
+static int after_each(void **state)
+{
+    expect_quiet(state);
+    return 0;
+}
+
+/* ---- who shares */
+
+static void test_leader_and_follower(void **state)
+{
+    (void)state;
+    int leader = ask("shared", ""), up = gateway_test_call();
+    int follower = ask("shared", "");
+    assert_false(gateway_test_is_called());
+    assert_int_equal(gateway.in_flight, 1);
+    gateway_test_answer(up, gateway_test_object("for both"));
+    gateway_test_hear(leader, "for both\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}");
+    gateway_test_expect("x-larder-hit: none\r\n");
+    gateway_test_expect("Cache-Status: larder; fwd=miss; stored\r\n");
+    gateway_test_hear(follower, "\"total_tokens\":2}}");
+    gateway_test_expect("x-larder-hit: coalesced\r\n");
+    gateway_test_expect("Cache-Status: larder; fwd=miss; collapsed\r\n");
+    gateway_test_expect("for both");
+    gateway_test_leave(leader);
+    gateway_test_leave(follower);
+    close(up);
+}
+
+static void test_late_follower_of_a_stream_in_both_forms(void **state)
+{
+    (void)state;
+    int leader = ask("forms", STREAM), up = gateway_test_call();
+    gateway_test_answer(up, STREAM_HEAD);
+    say_chunk(up, DELTA("early "));
+    int late = ask("forms", STREAM), object = ask("forms", "");
+    gateway_test_hear(late, "early ");
+    gateway_test_hear_now(object);
+    assert_int_equal(gateway_test_heard_size, 0);
+    say_chunk(up, DELTA("tail") STOP USAGE DONE);
+    gateway_test_answer(up, "0\r\n\r\n");
+    gateway_test_hear(leader, "[DONE]\n\n\r\n0\r\n\r\n");
+    gateway_test_expect_not("total_tokens"); /* the box asked for it, the client did not */
+    gateway_test_hear(late, "[DONE]\n\n\r\n0\r\n\r\n");
+    gateway_test_expect("tail");
+    gateway_test_expect_not("total_tokens");
+    gateway_test_hear(object, "total_tokens\":2}");
+    gateway_test_expect("early tail");
+    gateway_test_expect("Content-Type: application/json\r\n");
+    gateway_test_leave(leader);
+    gateway_test_leave(late);
+    gateway_test_leave(object);
+    close(up);
+}
+
+static void test_only_if_cached_does_not_follow(void **state)
+{
+    (void)state;
+    int leader = ask("held", ""), up = gateway_test_call();
+    int other = ask_with(KEY "Cache-Control: only-if-cached\r\n", "held", "");
+    gateway_test_hear(other, "not_cached");
+    gateway_test_expect("HTTP/1.1 504 ");
+    gateway_test_answer(up, gateway_test_object("late"));
+    gateway_test_hear(leader, "late");
+    gateway_test_leave(leader);
+    gateway_test_leave(other);
+    close(up);
+}
+
+/* A sink's pipelined bytes lie behind the recording, which must grow all the same. */
+static void test_recording_grows_behind_a_sinks_bytes(void **state)
+{
+    static char piece[6000];
+    (void)state;
+    memset(piece, 'x', sizeof piece - 1);
+    int leader = ask("grows", ""), up = gateway_test_call();
+    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n");
+    gateway_test_answer(up, piece);
+    gateway_test_settle();
+    int follower = gateway_test_dial();
+    gateway_test_say(follower, gateway_test_chat(KEY, gateway_test_body("grows", "")));
+    gateway_test_say(follower, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    gateway_test_settle();
+    for (unsigned i = 0; i < 5; i++) gateway_test_answer(up, piece);
+    gateway_test_answer(up, "end");
+    gateway_test_cut(up);
+    gateway_test_hear(leader, "xend\r\n0\r\n\r\n");
+    assert_true(gateway_test_heard_size > 6 * (sizeof piece - 1));
+    gateway_test_hear(follower, "Larder is here");
+    gateway_test_expect("xend");
+    gateway_test_leave(leader);
+    gateway_test_leave(follower);
+}
+
+/* ---- what cannot be made */
+
+static void test_broken_conversion_fails_every_sink(void **state)
+{
+    (void)state;
+    int leader = ask("broken", STREAM), up = gateway_test_call();
+    int first = ask("broken", ""), second = ask("broken", "");
+    gateway_test_answer(up, STREAM_HEAD);
+    say_chunk(up, DELTA("fine"));
+    say_chunk(up, "data: {this is no JSON\n\n" DONE);
+    gateway_test_answer(up, "0\r\n\r\n");
+    gateway_test_hear(leader, "[DONE]\n\n\r\n0\r\n\r\n");
+    gateway_test_hear(first, "");
+    gateway_test_expect("HTTP/1.1 502 ");
+    gateway_test_expect("other_form");
+    gateway_test_hear(second, "");
+    gateway_test_expect("HTTP/1.1 502 ");
+    gateway_test_expect_not("fine");
+    gateway_test_leave(leader);
+    gateway_test_leave(first);
+    gateway_test_leave(second);
+    close(up);
+}
+
+static void test_object_that_is_no_answer_goes_as_it_came(void **state)
+{
+    (void)state;
+    int fd = ask("odd", STREAM), up = gateway_test_call();
+    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 14\r\n\r\n<p>log in</p>\n");
+    gateway_test_hear(fd, "<p>log in</p>\n");
+    gateway_test_expect("Content-Type: text/html\r\n");
+    gateway_test_expect("Content-Length: 14\r\n");
+    gateway_test_expect_not("stored");
+    gateway_test_leave(fd);
+    close(up);
+}
+
+static void test_too_large_for_the_other_form(void **state)
+{
+    static char piece[8001];
+    (void)state;
+    memset(piece, 'y', sizeof piece - 1);
+    int leader = ask("large", STREAM), up = gateway_test_call();
+    int object = ask("large", "");
+    gateway_test_answer(up, STREAM_HEAD);
+    for (unsigned i = 0; i < 12; i++) {
+        say_chunk(up, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
+        say_chunk(up, piece);
+        say_chunk(up, "\"}}]}\n\n");
+    }
+    gateway_test_hear(object, "");
+    gateway_test_expect("HTTP/1.1 503 ");
+    gateway_test_expect("Retry-After: 1\r\n");
+    gateway_test_expect("limits.parse_max");
+    int joiner = ask("large", ""); /* nobody joins now: it is a call of its own */
+    int second = gateway_test_call();
+    gateway_test_answer(second, gateway_test_object("short"));
+    gateway_test_hear(joiner, "short");
+    say_chunk(up, STOP DONE);
+    gateway_test_answer(up, "0\r\n\r\n");
+    gateway_test_hear(leader, "[DONE]\n\n\r\n0\r\n\r\n");
+    assert_true(gateway_test_heard_size > 12 * (sizeof piece - 1));
+    gateway_test_leave(leader);
+    gateway_test_leave(object);
+    gateway_test_leave(joiner);
+    close(up);
+    close(second);
+}
+
+/* ---- framing */
+
+static void test_hidden_usage_promises_no_length(void **state)
+{
+    static const char body[] = DELTA("sized") STOP USAGE DONE;
+    char head[160];
+    (void)state;
+    int fd = ask("sized stream", STREAM), up = gateway_test_call();
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n", sizeof body - 1);
+    gateway_test_answer(up, head);
+    gateway_test_settle();
+    gateway_test_answer(up, body);
+    gateway_test_hear(fd, "[DONE]\n\n\r\n0\r\n\r\n");
+    gateway_test_expect_not("total_tokens");
+    gateway_test_expect_not("Content-Length");
+    gateway_test_say(fd, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"); /* the same connection goes on */
+    gateway_test_hear(fd, "Larder is here");
+    gateway_test_leave(fd);
+    close(up);
+}
+
+static void test_http_1_0(void **state)
+{
+    (void)state;
+    int fd = gateway_test_dial();
+    char request[600];
+    const char *body = gateway_test_body("old", STREAM);
+    snprintf(request, sizeof request, "POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\n" KEY "Content-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
+    gateway_test_say(fd, request);
+    int up = gateway_test_call();
+    gateway_test_answer(up, STREAM_HEAD);
+    say_chunk(up, DELTA("old") STOP DONE);
+    gateway_test_answer(up, "0\r\n\r\n");
+    gateway_test_hear(fd, "");
+    assert_int_equal(gateway_test_end, ENDED);
+    gateway_test_expect_not("Transfer-Encoding");
+    gateway_test_expect_not("Content-Length");
+    gateway_test_expect("Connection: close\r\n");
+    assert_memory_equal(gateway_test_heard + gateway_test_heard_size - 14, DONE, 14);
+    gateway_test_leave(fd);
+    close(up);
+}
+
+static void test_no_content(void **state)
+{
+    (void)state;
+    int fd = ask("none", ""), up = gateway_test_call();
+    gateway_test_answer(up, "HTTP/1.1 204 No Content\r\n\r\n");
+    gateway_test_hear(fd, "\r\n\r\n");
+    gateway_test_expect("HTTP/1.1 204 ");
+    gateway_test_expect_not("Content-Length");
+    gateway_test_expect_not("Content-Type");
+    gateway_test_say(fd, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    gateway_test_hear(fd, "Larder is here");
+    gateway_test_leave(fd);
+    close(up);
+}
+
+/* gzip of 300,000 times 'x' */
+static const unsigned char squeezed[] = {
+    0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0x03, 0xed, 0xc1, 0x01, 0x0d, 0x00, 0x00, 0x00, 0xc2, 0xa0,
+    0xda, 0x8f, 0x6f, 0x0f, 0x07, 0x14, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00,
+    0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xfc, 0x18, 0xcd, 0x2a, 0xc8, 0xb3, 0xe0, 0x93,
+    0x04, 0x00,
+};
+
+/* 325 bytes that become 300,000: the recording is filled many times by one piece. */
+static void test_compressed_above_parse_max(void **state)
+{
+    char head[200];
+    (void)state;
+    int fd = ask("squeezed", ""), up = gateway_test_call();
+    snprintf(head, sizeof head,
+             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", sizeof squeezed);
+    gateway_test_answer(up, head);
+    gateway_test_answer_bytes(up, squeezed, sizeof squeezed);
+    gateway_test_hear(fd, "\r\n0\r\n\r\n");
+    unsigned long count = 0;
+    const char *body = strstr(gateway_test_heard, "\r\n\r\n") + 4;
+    for (const char *c = body; *c; c++) count += *c == 'x';
+    assert_int_equal(count, 300000);
+    gateway_test_expect_not("gzip");
+    gateway_test_leave(fd);
+    close(up);
+}
+
+static void test_compressed_and_damaged(void **state)
+{
+    (void)state;
+    int leader = ask("damaged", ""), up = gateway_test_call();
+    int stream = ask("damaged", STREAM);
+    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 40\r\n\r\n");
+    gateway_test_answer_bytes(up, squeezed, 12);
+    gateway_test_answer(up, "this is no gzip any more....");
+    gateway_test_hear(stream, "");
+    gateway_test_expect("HTTP/1.1 502 ");
+    gateway_test_expect("upstream_cut");
+    gateway_test_hear(leader, "");
+    gateway_test_expect_not("\"choices\"");
+    gateway_test_leave(leader);
+    gateway_test_leave(stream);
+    close(up);
+}
+
+static void test_unknown_coding(void **state)
+{
+    (void)state;
+    int fd = ask("br", ""), up = gateway_test_call();
+    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\nabc");
+    gateway_test_hear(fd, "\"code\":\"coding\"");
+    gateway_test_expect("HTTP/1.1 502 ");
+    gateway_test_expect_not("abc");
+    gateway_test_leave(fd);
+    close(up);
+}
+
+/* ---- coming and going */
+
+static void test_cut_stream_never_ends_cleanly(void **state)
+{
+    (void)state;
+    int leader = ask("cut", STREAM), up = gateway_test_call(), object = ask("cut", "");
+    gateway_test_answer(up, STREAM_HEAD);
+    say_chunk(up, DELTA("half"));
+    gateway_test_answer(up, "0\r\n\r\n"); /* clean for HTTP, without [DONE] */
+    gateway_test_hear(leader, "");
+    assert_int_equal(gateway_test_end, WAS_RESET);
+    gateway_test_expect_not("\r\n0\r\n\r\n");
+    gateway_test_hear(object, "");
+    gateway_test_expect("HTTP/1.1 502 ");
+    gateway_test_expect("upstream_cut");
+    gateway_test_leave(leader);
+    gateway_test_leave(object);
+    close(up);
+}
+
+static void test_leader_leaves_the_follower_stays(void **state)
+{
+    (void)state;
+    int leader = ask("leaves", STREAM), up = gateway_test_call(), follower = ask("leaves", STREAM);
+    gateway_test_answer(up, STREAM_HEAD);
+    say_chunk(up, DELTA("one"));
+    gateway_test_leave(leader);
+    gateway_test_settle();
+    say_chunk(up, DELTA("two") STOP DONE);
+    gateway_test_answer(up, "0\r\n\r\n");
+    gateway_test_hear(follower, "[DONE]\n\n\r\n0\r\n\r\n");
+    gateway_test_expect("one");
+    gateway_test_expect("two");
+    gateway_test_leave(follower);
+    close(up);
+}
+
+static void test_finished_for_the_store(void **state)
+{
+    (void)state;
+    int fd = ask("finished", ""), up = gateway_test_call();
+    gateway_test_leave(fd);
+    gateway_test_settle();
+    assert_int_equal(flights_now(), 1);
+    gateway_test_answer(up, gateway_test_object("kept"));
+    gateway_test_settle();
+    fd = ask("finished", "");
+    gateway_test_hear(fd, "kept");
+    gateway_test_expect("x-larder-hit: exact\r\n");
+    gateway_test_leave(fd);
+    close(up);
+}
+
+/* The first client's end and the second's question come in the same turn: what is being cancelled is not joined. */
+static void test_a_cancelled_call_is_not_joined(void **state)
+{
+    (void)state;
+    assert_int_equal(gateway_test_reload(retried), RC_OK);
+    int second = gateway_test_dial();
+    int first = ask("gone", ""), up = gateway_test_call();
+    gateway_test_leave(first);
+    gateway_test_say(second, gateway_test_chat(KEY, gateway_test_body("gone", "")));
+    int again = gateway_test_call();
+    gateway_test_answer(again, gateway_test_object("mine"));
+    gateway_test_hear(second, "mine");
+    gateway_test_expect("x-larder-hit: none\r\n");
+    gateway_test_leave(second);
+    close(up);
+    close(again);
+    assert_int_equal(gateway_test_reload(gateway_test_yaml), RC_OK);
+}
+
+static void test_an_older_configurations_call_is_not_joined(void **state)
+{
+    (void)state;
+    int before = ask("reloaded", ""), up = gateway_test_call();
+    assert_int_equal(gateway_test_reload(gateway_test_yaml), RC_OK);
+    int after = ask("reloaded", ""), second = gateway_test_call();
+    assert_int_equal(gateway_test_reload(gateway_test_yaml), RC_OK);
+    assert_int_equal(gateway_test_reload(gateway_test_yaml), RC_AGAIN); /* two old ones are in use */
+    gateway_test_answer(up, gateway_test_object("old"));
+    gateway_test_hear(before, "old");
+    gateway_test_answer(second, gateway_test_object("new"));
+    gateway_test_hear(after, "new");
+    gateway_test_settle();
+    assert_int_equal(gateway_test_reload(gateway_test_yaml), RC_OK);
+    gateway_test_leave(before);
+    gateway_test_leave(after);
+    close(up);
+    close(second);
+}
+
+/* A place is given back when the last sink has been served, not when the provider has. */
+static void test_slow_sinks_keep_the_place(void **state)
+{
+    static char large[60000];
+    char head[120];
+    (void)state;
+    memset(large, 'z', sizeof large - 2);
+    large[sizeof large - 2] = '\n';
+    int fd[16], up[16];
+    unsigned taken = 0;
+    for (; taken < 12; taken++) { /* three quarters of 16 */
+        char question[20];
+        snprintf(question, sizeof question, "slow %u", taken);
+        fd[taken] = gateway_test_dial_slow();
+        gateway_test_say(fd[taken], gateway_test_chat(KEY, gateway_test_body(question, "")));
+        up[taken] = gateway_test_call();
+    }
+    assert_int_equal(gateway.in_flight, 12);
+    int refused = ask("one more", "");
+    gateway_test_hear(refused, "overloaded");
+    gateway_test_expect("HTTP/1.1 503 ");
+    gateway_test_expect("Retry-After: 1\r\n");
+    gateway_test_leave(refused);
+    for (unsigned i = 0; i < taken; i++) {
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", sizeof large - 1);
+        gateway_test_answer(up[i], head);
+        gateway_test_answer(up[i], large);
+    }
+    gateway_test_settle();
+    assert_int_equal(flights_now(), 0);
+    assert_int_equal(gateway.in_flight, 12);
+    for (unsigned i = 0; i < taken; i++) {
+        gateway_test_hear(fd[i], "zzz\n");
+        gateway_test_leave(fd[i]);
+        close(up[i]);
+    }
+}
+
+/* ---- offline */
+
+static void test_offline_pack_in_each_form(void **state)
+{
+    (void)state;
+    int leader = ask("What is Larder?", ""), up = gateway_test_call();
+    int stream = ask("What is Larder?", STREAM);
+    gateway_test_reset(up);
+    gateway_test_hear(leader, "\"total_tokens\":0}}");
+    gateway_test_expect("x-larder-hit: pack\r\n");
+    gateway_test_expect("Content-Type: application/json\r\n");
+    gateway_test_expect("\"object\":\"chat.completion\"");
+    gateway_test_hear(stream, "[DONE]\n\n");
+    gateway_test_expect("Content-Type: text/event-stream");
+    gateway_test_expect("chat.completion.chunk");
+    gateway_test_leave(leader);
+    gateway_test_leave(stream);
+}
+
+static void test_provider_away(void **state)
+{
+    (void)state;
+    int leader = ask("away", ""), up = gateway_test_call();
+    int stream = ask("away", STREAM);
+    gateway_test_reset(up);
+    gateway_test_hear(leader, "is stored");
+    gateway_test_expect("HTTP/1.1 503 ");
+    gateway_test_expect("x-should-retry: false\r\n");
+    gateway_test_hear(stream, "is stored");
+    gateway_test_expect("HTTP/1.1 503 ");
+    gateway_test_leave(leader);
+    gateway_test_leave(stream);
+}
+
+static int start(void **state)
+{
+    (void)state;
+    gateway_test_boot(gateway_test_yaml);
+    return 0;
+}
+
+static int stop(void **state)
+{
+    (void)state;
+    gateway_test_stop();
+    return 0;
+}
+
+#define T(name) cmocka_unit_test_teardown(name, after_each)
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        T(test_leader_and_follower),
+        T(test_late_follower_of_a_stream_in_both_forms),
+        T(test_only_if_cached_does_not_follow),
+        T(test_recording_grows_behind_a_sinks_bytes),
+        T(test_broken_conversion_fails_every_sink),
+        T(test_object_that_is_no_answer_goes_as_it_came),
+        T(test_too_large_for_the_other_form),
+        T(test_hidden_usage_promises_no_length),
+        T(test_http_1_0),
+        T(test_no_content),
+        T(test_compressed_above_parse_max),
+        T(test_compressed_and_damaged),
+        T(test_unknown_coding),
+        T(test_cut_stream_never_ends_cleanly),
+        T(test_leader_leaves_the_follower_stays),
+        T(test_finished_for_the_store),
+        T(test_a_cancelled_call_is_not_joined),
+        T(test_an_older_configurations_call_is_not_joined),
+        T(test_slow_sinks_keep_the_place),
+        T(test_offline_pack_in_each_form),
+        T(test_provider_away),
+    };
+    return cmocka_run_group_tests_name("flight", tests, start, stop);
+}
