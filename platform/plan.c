@@ -180,8 +180,9 @@ void plan_measure(void)
 {
     size_t known = 0;
     for (size_t i = 0; i < term_count; i++) {
-        if (bases[i] && terms[i].committed == 0) terms[i].committed = resident(bases[i], terms[i].reserved);
-        known += terms[i].committed;
+        size_t held = bases[i] ? resident(bases[i], terms[i].reserved) : 0;
+        if (bases[i] && terms[i].committed == 0) terms[i].committed = held;
+        known += dry_run && bases[i] ? held : terms[i].committed;
     }
     size_t now = plan_private_now();
     size_t rest = now > known ? now - known : 0;
