@@ -39,10 +39,10 @@ static int check(const char *lines)
 
 static void test_host(void **state)
 {
-    static const char *const known[] = {"localhost", "LOCALHOST:8080", "127.0.0.1", "192.168.1.7:80", "[::1]:8080", "[fe80::1]",
-                                        "box.lan", "Box.LAN:1"};
-    static const char *const unknown[] = {"evil.example", "localhost.evil.example", "127.0.0.1.evil", "1.2.3", "",
-                                          "box.lan.", "[evil]"};
+    static const char *const known[] = {"localhost",  "LOCALHOST:8080", "127.0.0.1", "192.168.1.7:80",
+                                        "[::1]:8080", "[fe80::1]",      "box.lan",   "Box.LAN:1"};
+    static const char *const unknown[] = {
+        "evil.example", "localhost.evil.example", "127.0.0.1.evil", "1.2.3", "", "box.lan.", "[evil]"};
     struct config_names names = {.at = {SPAN("box.lan")}, .count = 1};
     (void)state;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)

@@ -135,8 +135,9 @@ static void test_a_slow_reader_keeps_its_bytes(void **state)
     (void)state;
     memset(large, 'L', sizeof large - 1);
     int fd = ask(KEY, "slow reader", ""), up = gateway_test_call();
-    static const char front[] = "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,"
-                                "\"message\":{\"role\":\"assistant\",\"content\":\"";
+    static const char front[] =
+        "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,"
+        "\"message\":{\"role\":\"assistant\",\"content\":\"";
     static const char back[] = "\"},\"finish_reason\":\"stop\"}]}";
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
              sizeof front + sizeof large + sizeof back - 3);

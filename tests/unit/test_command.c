@@ -191,9 +191,9 @@ static int stop(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),           cmocka_unit_test(test_what_is_no_command),
-        cmocka_unit_test(test_cache_commands),  cmocka_unit_test(test_tenant_commands),
-        cmocka_unit_test(test_requests),        cmocka_unit_test(test_the_box),
+        cmocka_unit_test(test_table),          cmocka_unit_test(test_what_is_no_command),
+        cmocka_unit_test(test_cache_commands), cmocka_unit_test(test_tenant_commands),
+        cmocka_unit_test(test_requests),       cmocka_unit_test(test_the_box),
     };
     return cmocka_run_group_tests_name("command", tests, start, stop);
 }

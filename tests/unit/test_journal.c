@@ -89,7 +89,7 @@ static int start(void **state)
 
 int main(void)
 {
-    static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ring), cmocka_unit_test(test_counters), cmocka_unit_test(test_a_hit)};
+    static const struct CMUnitTest tests[] = {cmocka_unit_test(test_ring), cmocka_unit_test(test_counters),
+                                              cmocka_unit_test(test_a_hit)};
     return cmocka_run_group_tests_name("journal", tests, start, NULL);
 }

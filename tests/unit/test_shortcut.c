@@ -17,7 +17,8 @@ static struct exchange exchange;
 static struct request request;
 static char bytes[4096];
 
-static struct hash128 hash(const char *target, const char *lines, const char *credential, bool anonymous, const char *body)
+static struct hash128 hash(const char *target, const char *lines, const char *credential, bool anonymous,
+                           const char *body)
 {
     memset(&exchange, 0, sizeof exchange);
     memset(&request, 0, sizeof request);

@@ -19,15 +19,7 @@ static struct request request;
 static struct arena arena;
 static char bytes[65536];
 
-static const struct config_provider cloud = {.name = SPAN("cloud"),
-                                             .dialect = DIALECT_OPENAI,
-                                             .host = SPAN("api.cloud.example"),
-                                             .port = 443,
-                                             .tls = true,
-                                             .base_path = SPAN("/v1"),
-                                             .key = SPAN("sk-box"),
-                                             .passthrough = true,
-                                             .breaker_probe_us = 1000000};
+static struct config_provider cloud;
 
 static struct request *of(const char *first, const char *lines)
 {
@@ -40,7 +32,8 @@ static struct request *of(const char *first, const char *lines)
     return &request;
 }
 
-static void expect_head(struct request *r, const struct config_provider *p, enum payment payment, int64_t size, const char *wanted)
+static void expect_head(struct request *r, const struct config_provider *p, enum payment payment, int64_t size,
+                        const char *wanted)
 {
     struct span head;
     assert_int_equal(upstream_head(r, r->x->head.method, p, payment, size, &arena, &head), RC_OK);
@@ -61,23 +54,26 @@ static void test_head(void **state)
                    "Proxy-Authorization: Basic eA==\r\nExpect: 100-continue\r\nx-stainless-os: Linux\r\n"),
                 &cloud, PAY_CLIENT, 2,
                 "POST /v1/chat/completions HTTP/1.1\r\nHost: api.cloud.example\r\nContent-Type: application/json\r\n"
-                "x-stainless-os: Linux\r\nAuthorization: Bearer sk-client\r\nAccept-Encoding: identity\r\nContent-Length: 2\r\n\r\n");
+                "x-stainless-os: Linux\r\nAuthorization: Bearer sk-client\r\nAccept-Encoding: "
+                "identity\r\nContent-Length: 2\r\n\r\n");
     expect_head(of("POST /v1/x?a=b", "Authorization: Bearer lk-1\r\nContent-Length: 0\r\n"), &cloud, PAY_BOX_KEY, 0,
                 "POST /v1/x?a=b HTTP/1.1\r\nHost: api.cloud.example\r\nAuthorization: Bearer sk-box\r\n"
                 "Accept-Encoding: identity\r\nContent-Length: 0\r\n\r\n");
     expect_head(of("GET /v1/x", "Authorization: Bearer sk-client\r\n"), &lan, PAY_FREE, 0,
                 "GET /v1/x HTTP/1.1\r\nHost: [::1]:8081\r\nAccept-Encoding: identity\r\n\r\n");
-    expect_head(of("POST /v1/messages", "x-api-key: lk-1\r\nanthropic-version: 2023-06-01\r\nTransfer-Encoding: chunked\r\n"), &anthropic,
-                PAY_BOX_KEY, -1,
-                "POST /v1/messages HTTP/1.1\r\nHost: h\r\nanthropic-version: 2023-06-01\r\nx-api-key: sk-ant\r\n"
-                "Accept-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n");
+    expect_head(
+        of("POST /v1/messages", "x-api-key: lk-1\r\nanthropic-version: 2023-06-01\r\nTransfer-Encoding: chunked\r\n"),
+        &anthropic, PAY_BOX_KEY, -1,
+        "POST /v1/messages HTTP/1.1\r\nHost: h\r\nanthropic-version: 2023-06-01\r\nx-api-key: sk-ant\r\n"
+        "Accept-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n");
 }
 
 static void test_a_virtual_key_never_goes_up(void **state)
 {
     struct span head;
     (void)state;
-    struct request *r = of("POST /v1/x", "Authorization: Bearer sk-client\r\nx-api-key: lk-123\r\nContent-Length: 0\r\n");
+    struct request *r =
+        of("POST /v1/x", "Authorization: Bearer sk-client\r\nx-api-key: lk-123\r\nContent-Length: 0\r\n");
     assert_int_equal(upstream_head(r, r->x->head.method, &cloud, PAY_CLIENT, 0, &arena, &head), RC_OK);
     assert_false(span_contains(head, SPAN("lk-")));
     assert_true(span_contains(head, SPAN("Authorization: Bearer sk-client\r\n")));
@@ -102,12 +98,15 @@ static void test_lines(void **state)
     const char *type = "?";
     char id[REQUEST_ID_SIZE + 1];
     (void)state;
-    struct http_head *head = reply_of(
-        "Content-Type: application/json; x=y\r\nContent-Length: 2\r\nDate: x\r\nServer: s\r\nSet-Cookie: a\r\nAlt-Svc: b\r\n"
-        "Strict-Transport-Security: c\r\nAge: 3\r\nCache-Status: d\r\nConnection: close, x-hop\r\nx-hop: 1\r\nx-larder-hit: exact\r\n"
-        "Access-Control-Allow-Origin: *\r\nx-should-retry: true\r\nx-request-id: req-1\r\nx-ratelimit-limit: 5\r\nRetry-After: 2\r\n");
+    struct http_head *head = reply_of("Content-Type: application/json; x=y\r\nContent-Length: 2\r\nDate: x\r\nServer: "
+                                      "s\r\nSet-Cookie: a\r\nAlt-Svc: b\r\n"
+                                      "Strict-Transport-Security: c\r\nAge: 3\r\nCache-Status: d\r\nConnection: close, "
+                                      "x-hop\r\nx-hop: 1\r\nx-larder-hit: exact\r\n"
+                                      "Access-Control-Allow-Origin: *\r\nx-should-retry: true\r\nx-request-id: "
+                                      "req-1\r\nx-ratelimit-limit: 5\r\nRetry-After: 2\r\n");
     assert_int_equal(upstream_lines(head, &arena, &lines, &type), RC_OK);
-    if (!span_equal(lines, SPAN("x-request-id: req-1\r\nx-ratelimit-limit: 5\r\nRetry-After: 2\r\n"))) fail_msg("%.*s", SPAN_ARG(lines));
+    if (!span_equal(lines, SPAN("x-request-id: req-1\r\nx-ratelimit-limit: 5\r\nRetry-After: 2\r\n")))
+        fail_msg("%.*s", SPAN_ARG(lines));
     assert_string_equal(type, "application/json; x=y");
     upstream_request_id(head, DIALECT_OPENAI, id);
     assert_string_equal(id, "req-1");
@@ -142,7 +141,8 @@ static void test_no_memory(void **state)
     struct request *r = of("POST /v1/x", "Content-Length: 0\r\n");
     while (arena_take(&arena, 512, 1)) continue;
     assert_int_equal(upstream_head(r, r->x->head.method, &cloud, PAY_FREE, 0, &arena, &head), RC_FULL);
-    struct http_head *reply = reply_of("x-a: 0123456789012345678901234567890123456789\r\nContent-Type: application/json\r\n");
+    struct http_head *reply =
+        reply_of("x-a: 0123456789012345678901234567890123456789\r\nContent-Type: application/json\r\n");
     size_t size = 65536;
     while (size > 1 && !arena_take(&arena, size, 1)) size -= 1;
     assert_int_equal(upstream_lines(reply, &arena, &lines, &type), RC_FULL);
@@ -205,6 +205,15 @@ static int start(void **state)
     (void)state;
     assert_int_equal(plan_take("test arena", 1, 65536, PLAN_LAZY, 0, NULL, &region), RC_OK);
     arena_init(&arena, region, 65536, NULL);
+    cloud = (struct config_provider){.name = SPAN("cloud"),
+                                     .dialect = DIALECT_OPENAI,
+                                     .host = SPAN("api.cloud.example"),
+                                     .port = 443,
+                                     .tls = true,
+                                     .base_path = SPAN("/v1"),
+                                     .key = SPAN("sk-box"),
+                                     .passthrough = true,
+                                     .breaker_probe_us = 1000000};
     return 0;
 }
 
