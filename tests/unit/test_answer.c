@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/test_answer.c — answers from the store: every form of a reply, templates, ages, purges. In process. */
+/* tests/unit/test_answer.c — answers from the store: every form of a reply, templates, ages, purges. In process.
+ *
+ * Link: -Wl,--wrap=cache_read
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +17,22 @@
 #define KEY "Authorization: Bearer sk-one\r\n"
 #define STREAM ",\"stream\":true"
 #define USAGE ",\"stream\":true,\"stream_options\":{\"include_usage\":true}"
+
+int __real_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
+int __wrap_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
+
+static bool removed_while_read;
+
+/* Somebody removes the entry while it is being read from disk. */
+int __wrap_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer)
+{
+    int rc = __real_cache_read(id, digest, arena, answer);
+    if (removed_while_read) {
+        assert_int_equal(cache_remove(id), RC_OK);
+        gateway.epoch++;
+    }
+    return rc;
+}
 
 static int after_each(void **state)
 {
@@ -227,6 +246,19 @@ static void test_purged_is_gone(void **state)
     expect_hit(KEY, "purged", "", "new");
 }
 
+/* Who asked before may have it; it must not come back through Hot and the short cut. */
+static void test_removed_while_it_is_read(void **state)
+{
+    (void)state;
+    store("read", "removed");
+    hot_clear();
+    removed_while_read = true;
+    expect_hit(KEY, "read", "", "removed");
+    removed_while_read = false;
+    store("read", "anew"); /* the provider is called */
+    expect_hit(KEY, "read", "", "anew");
+}
+
 /* Past its time an answer is asked for anew; with the provider away it is served, and says so. */
 static void test_stale(void **state)
 {
@@ -306,6 +338,7 @@ int main(void)
         T(test_what_the_client_allows),
         T(test_tenants_do_not_share),
         T(test_purged_is_gone),
+        T(test_removed_while_it_is_read),
         T(test_stale),
         T(test_stale_and_purged_meanwhile),
     };
