@@ -180,7 +180,9 @@ void plan_measure(void)
 {
     size_t known = 0;
     for (size_t i = 0; i < term_count; i++) {
-        if (bases[i] && terms[i].committed == 0) terms[i].committed = resident(bases[i], terms[i].reserved);
+        /* Ranges larger than what they may hold are shared out by a budget: gigabytes to look through for nothing. */
+        bool looked = bases[i] && terms[i].committed == 0 && terms[i].reserved <= terms[i].ceiling;
+        if (looked) terms[i].committed = resident(bases[i], terms[i].reserved);
         known += terms[i].committed;
     }
     size_t now = plan_private_now();
