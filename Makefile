@@ -15,7 +15,7 @@ endif
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help run deps test tests unit e2e format asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
+.PHONY: all help run deps test tests unit e2e docs format asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
 
 include tools/variant.mk
 O    := build/$(VARIANT)
@@ -41,6 +41,7 @@ FAKES   := $(filter hal/%_fake.c,$(SOURCES))
 LINUXES := $(FAKES:%_fake.c=%_linux.c)
 COMMON  := $(filter-out $(FAKES) $(LINUXES) app/main.c,$(SOURCES))
 SUPPORT := $(wildcard tests/support/*.c)
+BOARDS  := $(sort $(wildcard board/*.yaml))
 objects  = $(addsuffix .o,$(addprefix $(O)/obj/,$(basename $1)))
 
 # --- how
@@ -73,14 +74,15 @@ $(O)/larder.debug: $(O)/obj/app/main.o $(O)/liblarder.a
 	$(call say,LINK,$@)
 	$(Q)$(call link,$<,$(O)/liblarder.a,$(LIBS)) $(TRAPS) -Wl,-Map=$(O)/larder.map
 
-$(O)/liblarder.a: $(call objects,$(COMMON) $(LINUXES)) $(O)/obj/gen/starter_pack.o
-$(O)/libtest.a: $(call objects,$(COMMON) $(FAKES) $(SUPPORT)) $(O)/obj/gen/starter_pack.o
+EMBEDDED := $(O)/obj/gen/starter_pack.o $(O)/obj/gen/boards.o
+$(O)/liblarder.a: $(call objects,$(COMMON) $(LINUXES)) $(EMBEDDED)
+$(O)/libtest.a: $(call objects,$(COMMON) $(FAKES) $(SUPPORT)) $(EMBEDDED)
 $(O)/liblarder.a $(O)/libtest.a: $(O)/gen/sources
 	$(Q)rm -f $@ && $(AR) rcsD $@ $(filter %.o,$^)
 
-# a source that came or went rebuilds the archives
+# a source or board that came or went rebuilds the archives
 $(O)/gen/sources: FORCE
-	@mkdir -p $(@D) && echo '$(SOURCES) $(SUPPORT)' | cmp -s - $@ || echo '$(SOURCES) $(SUPPORT)' > $@
+	@mkdir -p $(@D) && echo '$(SOURCES) $(SUPPORT) $(BOARDS)' | cmp -s - $@ || echo '$(SOURCES) $(SUPPORT) $(BOARDS)' > $@
 
 $(O)/obj/%.o: %.c $(DEPS)/cflags | $(O)/gen/version.h
 	$(call say,CC,$<)
@@ -92,7 +94,7 @@ $(O)/obj/%.o: %.S $(DEPS)/cflags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# --- generated: version.h (LARDER_VERSION, BUILD_EPOCH) and the embedded pack (starter_pack, starter_pack_size)
+# --- generated: version.h (LARDER_VERSION, BUILD_EPOCH), the embedded pack (starter_pack, starter_pack_size) and boards
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
 # the commit's date, never the build's: the clock's floor, and the same bytes tomorrow
 EPOCH  := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1767225600)
@@ -108,6 +110,14 @@ $(O)/obj/gen/starter_pack.o: $(PACK) $(DEPS)/cflags Makefile
 	  $(if $(PACK),'.incbin "$(PACK)"') '1: .byte 0' '.balign 8' 'starter_pack_size: .quad 1b - starter_pack' \
 	  '.section .note.GNU-stack,"",%progbits' > $(O)/gen/starter_pack.s
 	$(Q)$(CC_BASE) -c -o $@ $(O)/gen/starter_pack.s
+
+# one text: name, NUL, file, NUL for each, an empty name at the end
+$(O)/obj/gen/boards.o: $(BOARDS) $(O)/gen/sources $(DEPS)/cflags Makefile
+	@mkdir -p $(@D)
+	@printf '%s\n' '.section .rodata' '.global embedded_boards' 'embedded_boards:' \
+	  $(foreach b,$(BOARDS),'.asciz "$(basename $(notdir $b))"' '.incbin "$b"' '.byte 0') '.byte 0' \
+	  '.section .note.GNU-stack,"",%progbits' > $(O)/gen/boards.s
+	$(Q)$(CC_BASE) -c -o $@ $(O)/gen/boards.s
 
 # --- the libraries, built once (tools/deps.mk)
 deps: $(DEPS)/cflags
@@ -202,6 +212,9 @@ tidy: all
 	@python3 tools/tidy $(ARGS)
 	@$(MAKE) heapmap
 
+docs: all
+	@python3 tools/docs $(O)/larder
+
 format:
 	@tools/need tidy
 	@git ls-files -co --exclude-standard '*.c' '*.h' | xargs clang-format -i
@@ -231,6 +244,7 @@ help:
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=20'
 	@echo 'make bench    the figures of docs/benchmarks.md;  make eval: the quality of semantic hits'
 	@echo 'make tidy     format, clang-tidy, include arrows, ban list, lengths, heap map;  make format: rewrites the layout'
+	@echo 'make docs     brings the generated part of docs/configuration.md up to date'
 	@echo 'make size     the stripped binary against its limit;  make same: two builds, equal bytes'
 	@echo 'make deps     the libraries only;  make clean: keeps libraries and downloads;  make distclean: keeps nothing'
 	@echo 'CROSS=aarch64-linux-musl for ARM; tools/deps update proposes newer libraries; DEPS_DIR=folder: no network'

@@ -202,6 +202,7 @@ static void close_all(void)
     server_stop(&boot.api);
     server_stop(&boot.admin);
     control_close();
+    gateway_close();
     cache_close();
     offload_stop();
     log_info("boot", "stopped");
@@ -256,6 +257,7 @@ int boot_serve(const struct boot_options *options)
     if (rc != RC_OK) return fail("cannot start", rc);
     plan_measure();
     plan_seal();
+    log_info("boot", "board %.*s: %.*s", SPAN_ARG(c->board_name), SPAN_ARG(c->board_why));
     heap_trap_arm(getenv("LARDER_HEAP_TRAP_ABORT") != NULL);
     return start_serving(first);
 }

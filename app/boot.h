@@ -13,6 +13,7 @@ struct boot_options {
     const char *config_path; /* NULL: larder.yaml in the working folder if there is one, else the built-in default */
     const char *const *overrides;
     unsigned override_count;
+    bool named_board; /* by --board: the plan is for such a board, not for this machine */
 };
 
 /* `larder serve`: returns the process's exit code. */
@@ -21,8 +22,10 @@ int boot_serve(const struct boot_options *options);
 int boot_check(const struct boot_options *options);
 /* Where the control socket of this configuration is; 0, or the exit code of what is wrong with it. */
 int boot_control_path(const struct boot_options *options, char *path, size_t size);
-/* `larder plan`. */
+/* `larder plan`: of a named board also when this machine could not hold it. */
 int boot_plan(const struct boot_options *options);
+/* `larder reference`. */
+int boot_reference(void);
 
 /* For commands, on the lane. */
 void boot_print_plan(struct text *out);

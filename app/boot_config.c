@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "app/board.h"
 #include "platform/clock.h"
 #include "platform/cpu.h"
 #include "platform/heap.h"
@@ -47,7 +48,8 @@ static int read_config(struct arena *arena, struct config **config, struct confi
     struct config_source source = {.file_name = boot.config_path[0] ? boot.config_path : NULL,
                                    .overrides = boot.options->overrides,
                                    .override_count = boot.options->override_count,
-                                   .environment = environment};
+                                   .environment = environment,
+                                   .model = boot.model};
     return config_load(arena, span_of(config_text, config_size), &source, config, report);
 }
 
@@ -92,6 +94,7 @@ static int begin(const struct boot_options *options)
     boot.options = options;
     boot.started_us = clock_monotonic_us();
     choose_config_path(options);
+    (void)identity_model(boot.model, sizeof boot.model);
     cpu_detect();
     hash_select(cpu_features());
     clock_floor_set((uint64_t)BUILD_EPOCH * CLOCK_SECOND);
@@ -128,6 +131,17 @@ int boot_check(const struct boot_options *options)
     return fputs(printed, stdout) < 0;
 }
 
+int boot_reference(void)
+{
+    static char printed[64 << 10];
+    struct text out = text_on(printed, sizeof printed);
+    if (begin(&(struct boot_options){0}) != RC_OK) return 1;
+    config_print_reference(&out);
+    text_put_char(&out, '\n');
+    int rc = board_print_reference(&gateway_next_generation()->arena, &out);
+    return fputs(printed, stdout) < 0 || out.truncated || rc != RC_OK;
+}
+
 int boot_control_path(const struct boot_options *options, char *path, size_t size)
 {
     struct generation *next;
@@ -137,6 +151,27 @@ int boot_control_path(const struct boot_options *options, char *path, size_t siz
 }
 
 /* ---- reload */
+
+static void lower(unsigned *value, unsigned most)
+{
+    if (*value > most) *value = most;
+}
+
+/* The limits of the API port as a reload may set them: never more than the boot reserved. */
+static void take_limits(const struct config *next)
+{
+    const struct server_limits most = boot_api_limits(boot.baseline);
+    struct server_limits limits = boot_api_limits(next);
+    lower(&limits.connections, most.connections);
+    lower(&limits.exchanges, most.exchanges);
+    lower(&limits.head_readers, most.head_readers);
+    lower(&limits.tls_connections, most.tls_connections);
+    if (limits.header > most.header) limits.header = most.header;
+    limits.arena_reserve = most.arena_reserve; /* address space: stays, whatever parse_max is now */
+    server_limits_set(&boot.api, &limits);
+    size_t memory = boot.baseline->limits.memory;
+    boot.requests_budget.limit = next->limits.memory < memory ? next->limits.memory : memory;
+}
 
 int boot_reload(struct text *out)
 {
@@ -160,8 +195,7 @@ int boot_reload(struct text *out)
         log_error("config", "not reloaded, the configuration in force stays: %s", out->data);
         return rc;
     }
-    struct server_limits limits = boot_api_limits(next->config);
-    server_limits_set(&boot.api, &limits);
+    take_limits(next->config);
     log_info("config", "reloaded %s", boot.config_path[0] ? boot.config_path : "the built-in default");
     text_put_text(out, "reloaded\n");
     if (restart.size) text_format(out, "these changes wait for a restart: %s\n", names);

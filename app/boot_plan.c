@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/boot_plan.c — every region of the process, taken in one place, and the figures about it. */
+/* app/boot_plan.c — every region of the process, taken in one place, and printed. */
 #include "app/boot_private.h"
 
 #include <stdio.h>
 
 #include "app/admin/admin.h"
-#include "platform/clock.h"
 #include "platform/compress.h"
 #include "platform/cpu.h"
 #include "platform/crypto.h"
 #include "platform/heap.h"
-#include "platform/metric.h"
 #include "platform/offload.h"
 #include "platform/plan.h"
 
@@ -104,72 +102,6 @@ int boot_reserve_all(const struct config *c)
     return rc == RC_OK ? control_reserve() : rc;
 }
 
-static double read_memory(const struct metric *metric)
-{
-    const struct plan_term total = plan_total();
-    const char *what = metric->context;
-    size_t bytes = *what == 'p' ? plan_private_now() : *what == 'c' ? total.committed : total.ceiling;
-    return (double)bytes;
-}
-
-static double read_trap(const struct metric *metric)
-{
-    (void)metric;
-    return (double)heap_trap_count();
-}
-
-static double read_uptime(const struct metric *metric)
-{
-    (void)metric;
-    return (double)boot_uptime_us() / 1e6;
-}
-
-static double read_cpu(const struct metric *metric)
-{
-    (void)metric;
-    return (double)clock_cpu_us() / 1e6;
-}
-
-static double read_arenas(const struct metric *metric)
-{
-    (void)metric;
-    return (double)boot.requests_budget.high;
-}
-
-static struct metric memory_gauges[] = {
-    {.name = "larder_memory_bytes",
-     .labels = "kind=\"private\"",
-     .help = "Private memory now, planned at boot, and at most",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_memory,
-     .context = "p"},
-    {.name = "larder_memory_bytes",
-     .labels = "kind=\"planned\"",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_memory,
-     .context = "c"},
-    {.name = "larder_memory_bytes",
-     .labels = "kind=\"ceiling\"",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_memory,
-     .context = "x"},
-    {.name = "larder_request_arenas_high_bytes",
-     .help = "Most memory of all request arenas at once",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_arenas},
-    {.name = "larder_heap_trap_total",
-     .help = "Calls of the C library's allocator, which must not happen",
-     .kind = METRIC_GAUGE_CALL,
-     .read = read_trap},
-    {.name = "process_uptime_seconds", .help = "Seconds since boot", .kind = METRIC_GAUGE_CALL, .read = read_uptime},
-    {.name = "process_cpu_seconds", .help = "CPU time used", .kind = METRIC_GAUGE_CALL, .read = read_cpu},
-};
-
-void boot_register_metrics(void)
-{
-    for (unsigned i = 0; i < sizeof memory_gauges / sizeof memory_gauges[0]; i++) metric_register(&memory_gauges[i]);
-}
-
 void boot_print_plan(struct text *out)
 {
     text_format(out, "%-32s %10s %12s %12s %12s %12s\n", "term", "count", "each", "reserved", "at boot", "at most");
@@ -188,10 +120,14 @@ int boot_plan(const struct boot_options *options)
     static char printed[32 << 10];
     struct generation *next;
     struct text out = text_on(printed, sizeof printed);
+    if (options->named_board) plan_dry_run();
     int code = boot_begin(options, &next);
     if (code != 0) return code;
+    const struct config *c = next->config;
+    text_format(&out, "# board %.*s (%.*s): %.*s\n", SPAN_ARG(c->board_name), SPAN_ARG(c->board_about),
+                SPAN_ARG(c->board_why));
     int rc = boot_keep_baseline();
-    if (rc == RC_OK) rc = boot_reserve_all(next->config);
+    if (rc == RC_OK) rc = boot_reserve_all(c);
     plan_measure();
     boot_print_plan(&out);
     fputs(printed, stdout);

@@ -4,6 +4,7 @@
  *   boot.c         serving: store, doors, signals, drain
  *   boot_config.c  the configuration file: check, reload
  *   boot_plan.c    every region of the process: plan
+ *   boot_metrics.c figures of the process as a whole
  *   boot_clock.c   the clock's floor, kept hourly
  */
 #ifndef APP_BOOT_PRIVATE_H
@@ -11,6 +12,7 @@
 
 #include "app/boot.h"
 #include "app/bounds.h"
+#include "hal/identity.h"
 #include "platform/fiber.h"
 #include "platform/file.h"
 
@@ -25,6 +27,7 @@ struct boot {
     const struct boot_options *options;
     char config_path[FILE_PATH_MAX]; /* empty: built-in default */
     char data[FILE_PATH_MAX];
+    char model[IDENTITY_TEXT_MAX]; /* of this machine, or empty */
     struct server api, admin;
     struct arena_budget requests_budget, admin_budget;
     struct fiber_pool background;
@@ -49,6 +52,8 @@ void boot_reload_fiber(void *arg);
 /* ---- boot_plan.c */
 struct server_limits boot_api_limits(const struct config *c);
 int boot_reserve_all(const struct config *c);
+
+/* ---- boot_metrics.c: after all is reserved */
 void boot_register_metrics(void);
 
 /* ---- boot_clock.c */

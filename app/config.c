@@ -22,6 +22,7 @@ static int fail_yaml(struct config_reader *reader, struct span text, int rc, con
 static int read_tree(struct config_reader *reader, struct yaml_node *root)
 {
     struct config *config = reader->config;
+    reader->root = root;
     config_graft_defaults(reader, root);
     config_apply_overrides(reader, root);
     config->file = arena_copy(reader->arena,

@@ -36,7 +36,8 @@ enum {
     CONFIG_REQUESTS_BOUND = 1024,
     CONFIG_FLIGHTS_BOUND = 1024,
     CONFIG_TLS_CONNECTIONS_BOUND = 4096,
-    CONFIG_REQUESTS_LEAST = 4, /* a quarter of them is kept for hits */
+    CONFIG_REQUESTS_LEAST = 4,      /* a quarter of them is kept for hits */
+    CONFIG_HEADER_BOUND = 64 << 10, /* one read of the server; less than the smallest request arena */
 };
 
 enum config_anonymous { ANONYMOUS_NONE, ANONYMOUS_LOOPBACK, ANONYMOUS_ANY };
@@ -144,7 +145,8 @@ struct config {
     struct config_listen listen;
     struct config_access access;
     struct span data, board;
-    int log_level, log_format; /* platform/log.h */
+    struct span board_name, board_about, board_why; /* which one `board` came to, and how */
+    int log_level, log_format;                      /* platform/log.h */
     struct span admin_token;
     bool admin_read_loopback;
     struct config_limits limits;
@@ -173,6 +175,7 @@ struct config_source {
     const char *const *overrides; /* "routes.0.cache.ttl=1h" … */
     unsigned override_count;
     const char *(*environment)(const char *name); /* getenv, or a test's */
+    const char *model;                            /* of this machine (hal/identity.h); NULL: unknown */
 };
 
 struct config_issue {

@@ -70,16 +70,11 @@ void config_check_data(struct config_reader *reader, const struct yaml_node *nod
     (void)path_fits(reader, node, ((struct config *)base)->data);
 }
 
-void config_check_board(struct config_reader *reader, const struct yaml_node *node, void *base)
-{
-    (void)name_fits(reader, node, ((struct config *)base)->board);
-}
-
 /* A default follows the limit it belongs to; a value that was given must fit it. */
 static void clamp(struct config_reader *reader, const struct yaml_node *limits, const char *name, unsigned *value)
 {
     unsigned most = reader->config->limits.connections;
-    const struct yaml_node *given = config_child(limits, name);
+    const struct yaml_node *given = config_given(limits, name);
     if (*value <= most) return;
     if (given)
         config_error(reader, given, "%s is %u, more than connections, %u", name, *value, most);
@@ -90,7 +85,7 @@ static void clamp(struct config_reader *reader, const struct yaml_node *limits, 
 void config_check_limits(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     struct config_limits *limits = &((struct config *)base)->limits;
-    const struct yaml_node *parse_max = config_child(node, "parse_max");
+    const struct yaml_node *parse_max = config_given(node, "parse_max");
     clamp(reader, node, "connections_per_address", &limits->connections_per_address);
     clamp(reader, node, "tls_connections", &limits->tls_connections);
     clamp(reader, node, "requests", &limits->requests);

@@ -11,12 +11,12 @@ void config_append(struct yaml_node *container, struct yaml_node *member)
 }
 
 /* The tree is at most YAML_DEPTH_MAX deep. */
-void config_place_nodes(struct yaml_node *node, unsigned override_number)
+void config_place_nodes(struct yaml_node *node, unsigned origin)
 {
     for (; node; node = node->next) {
         node->line = node->key_line = 0;
-        node->column = node->key_column = override_number;
-        config_place_nodes(node->child, override_number);
+        node->column = node->key_column = origin;
+        config_place_nodes(node->child, origin);
     }
 }
 

@@ -175,6 +175,8 @@ static void print_keys(struct printer *p, const struct config_key *keys, const v
 void config_print(const struct config *config, struct text *out)
 {
     struct printer printer = {.config = config, .out = out};
+    text_format(out, "# board %.*s (%.*s): %.*s\n", SPAN_ARG(config->board_name), SPAN_ARG(config->board_about),
+                SPAN_ARG(config->board_why));
     print_keys(&printer, config_keys, config);
 }
 
@@ -295,6 +297,8 @@ static void put_values(struct text *out, const struct config_key *key)
 static void reference_keys(struct text *out, struct text *path, const struct config_key *keys)
 {
     static const char *const reloads[] = {"restart", "reload", "reload, not above the boot's"};
+    static const char *const builts[] = {
+        [BUILT] = "", [LATER] = " (not built yet)", [LATER_SOFT] = " (not built yet; other values are kept for later)"};
     for (; keys->name; keys++) {
         size_t mark = path->size;
         if (mark > 0) text_put_char(path, '.');
@@ -309,7 +313,7 @@ static void reference_keys(struct text *out, struct text *path, const struct con
             put_default(out, keys);
             bool element = strstr(path->data, "[]") != NULL; /* lists of sections are all taken at a reload */
             text_format(out, " | %s | %s%s |\n", element ? reloads[RELOAD] : reloads[keys->reload], keys->help,
-                        keys->built == BUILT ? "" : " (not built yet)");
+                        builts[keys->built]);
         }
         path->size = mark;
         path->data[mark] = 0;

@@ -15,12 +15,16 @@ static struct config_issue *issue_slot(struct config_report *report, bool error)
     return NULL;
 }
 
-/* Line 0 is a node that no file holds: column tells which override made it, 0 the built-in default. */
+/* Line 0 is a node that the file does not hold: column tells which override made it, or what else. */
 static void put_origin(struct config_reader *reader, const struct yaml_node *node, struct text *out)
 {
     if (node->line > 0) return;
     if (node->column == 0) {
         text_put_text(out, "built-in default: ");
+        return;
+    }
+    if (config_from_board(node)) {
+        text_format(out, "board %.*s: ", SPAN_ARG(reader->config->board_name));
         return;
     }
     struct span name;

@@ -67,11 +67,15 @@ enum {
     CONFIG_QUOTE_MAX = 60,      /* bytes of a wrong value in a message */
 };
 
+/* Column of a node without a line that the board's file brought; other numbers are overrides, 0 the built-in default. */
+#define CONFIG_FROM_BOARD 10000u
+
 struct config_reader {
     struct arena *arena;
     const struct config_source *source;
     struct config_report *report;
     struct config *config;
+    struct yaml_node *root;
     struct text path; /* of the key being read */
     char path_bytes[CONFIG_PATH_TEXT_MAX];
     bool full; /* the arena is */
@@ -128,7 +132,12 @@ void config_read_section(struct config_reader *reader, const struct config_key *
 void config_apply_overrides(struct config_reader *reader, struct yaml_node *root);
 void config_graft_defaults(struct config_reader *reader, struct yaml_node *root);
 void config_append(struct yaml_node *container, struct yaml_node *member);
-void config_place_nodes(struct yaml_node *node, unsigned override_number); /* 0: the built-in default */
+void config_place_nodes(struct yaml_node *node, unsigned origin); /* override's number, 0 or CONFIG_FROM_BOARD */
+
+/* ---- config_board.c: the board's values in that tree */
+bool config_from_board(const struct yaml_node *node);
+/* The member that the user gave: in the file or by an override. */
+const struct yaml_node *config_given(const struct yaml_node *mapping, const char *name);
 
 /* ---- config_check.c: rules between values; the `check` functions of the table */
 void config_check_control(struct config_reader *reader, const struct yaml_node *node, void *base);

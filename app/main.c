@@ -8,21 +8,25 @@
 #include "app/control.h"
 #include "version.h"
 
-enum { OVERRIDES_MAX = 32, EXIT_USAGE = 2 };
+enum { OVERRIDES_MAX = 32, BOARD_TEXT_MAX = 80, EXIT_USAGE = 2 };
 
 static const char usage[] =
     "larder — answers LLM requests from a local store when it can, from the cloud when it must\n\n"
-    "  larder serve [-c FILE] [--override PATH=VALUE]...   run the box (without FILE: ./larder.yaml, else built-in "
-    "defaults)\n"
-    "  larder check [-c FILE] [--override PATH=VALUE]...   read the configuration, print its resolved form\n"
-    "  larder plan  [-c FILE] [--override PATH=VALUE]...   print the memory plan\n"
-    "  larder ctl   [-c FILE] COMMAND...                   tell a running box (larder ctl help lists the commands)\n"
-    "  larder version\n";
+    "  larder serve [OPTION]...        run the box\n"
+    "  larder check [OPTION]...        read the configuration, print its resolved form\n"
+    "  larder plan [OPTION]...         print the memory plan\n"
+    "  larder ctl [-c FILE] COMMAND... tell a running box (larder ctl help lists the commands)\n"
+    "  larder reference                print every key of the configuration and every board, as Markdown\n"
+    "  larder version\n\n"
+    "  -c FILE                         the configuration (else ./larder.yaml, else built-in defaults)\n"
+    "  --override PATH=VALUE           one value of it; may stand more than once\n"
+    "  --board NAME                    the same as --override board=NAME\n";
 
 struct line {
     struct boot_options options;
     const char *overrides[OVERRIDES_MAX];
-    const char *const *words; /* what follows the options */
+    char board[BOARD_TEXT_MAX]; /* "board=NAME" */
+    const char *const *words;   /* what follows the options */
     unsigned word_count;
 };
 
@@ -32,20 +36,37 @@ static int complain(const char *what, const char *which)
     return EXIT_USAGE;
 }
 
+static int add_override(struct line *line, const char *text)
+{
+    if (line->options.override_count == OVERRIDES_MAX)
+        return complain("too many overrides: put them into the file", NULL);
+    line->overrides[line->options.override_count++] = text;
+    return 0;
+}
+
+static int set_board(struct line *line, const char *name)
+{
+    int size = snprintf(line->board, sizeof line->board, "board=%s", name);
+    if (size >= BOARD_TEXT_MAX) return complain("no board has so long a name", NULL);
+    line->options.named_board = true;
+    return add_override(line, line->board);
+}
+
 /* Options come first; the rest are words of the command. */
 static int read_line(int argc, char **argv, struct line *line)
 {
     int i = 2;
     for (; i < argc && argv[i][0] == '-'; i += 2) {
         bool config = strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0;
-        if (!config && strcmp(argv[i], "--override") != 0) return complain("unknown option", argv[i]);
+        bool board = strcmp(argv[i], "--board") == 0;
+        int code = 0;
+        if (!config && !board && strcmp(argv[i], "--override") != 0) return complain("unknown option", argv[i]);
         if (i + 1 == argc) return complain("this option needs a value", argv[i]);
         if (config)
             line->options.config_path = argv[i + 1];
-        else if (line->options.override_count == OVERRIDES_MAX)
-            return complain("too many overrides: put them into the file", NULL);
         else
-            line->overrides[line->options.override_count++] = argv[i + 1];
+            code = board ? set_board(line, argv[i + 1]) : add_override(line, argv[i + 1]);
+        if (code != 0) return code;
     }
     line->options.overrides = line->overrides;
     line->words = (const char *const *)&argv[i];
@@ -70,6 +91,7 @@ static int run(const char *verb, const struct line *line)
     if (strcmp(verb, "serve") == 0) return boot_serve(&line->options);
     if (strcmp(verb, "check") == 0) return boot_check(&line->options);
     if (strcmp(verb, "plan") == 0) return boot_plan(&line->options);
+    if (strcmp(verb, "reference") == 0) return boot_reference();
     return complain("unknown command", verb);
 }
 

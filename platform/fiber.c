@@ -19,7 +19,6 @@
 #include "platform/rc.h"
 
 enum {
-    POOLS_MAX = 8,
     NAME_MAX_SIZE = 48,
     RUNS_A_TURN = 1024,     /* then descriptors get their turn, however many wake each other */
     STACK_KEPT = 16 * 1024, /* an idle stack keeps this much */
@@ -53,6 +52,8 @@ static struct fiber *current;
 static void *lane_context;
 static struct fiber_sanitizer lane_sanitizer;
 static struct fiber *ready_first, *ready_last;
+static const struct fiber_pool *pools[FIBER_POOLS_MAX];
+static unsigned pool_count;
 
 static void ready_run(void);
 
@@ -66,25 +67,29 @@ static int guard_stacks(unsigned char *base, unsigned count, size_t stride, size
 
 int fiber_pool_reserve(struct fiber_pool *pool, const char *name, unsigned count, size_t stack_size, const char *lower)
 {
-    static char names[POOLS_MAX][2][NAME_MAX_SIZE]; /* the plan keeps pointers to them */
-    static unsigned pools;
+    static char names[FIBER_POOLS_MAX][2][NAME_MAX_SIZE]; /* the plan keeps pointers to them */
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     void *fibers, *stacks;
-    CHECK(pools < POOLS_MAX);
+    CHECK(pool_count < FIBER_POOLS_MAX);
     CHECK(stack_size % page == 0);
-    snprintf(names[pools][0], NAME_MAX_SIZE, "%s fibers", name);
-    snprintf(names[pools][1], NAME_MAX_SIZE, "%s stacks", name);
+    snprintf(names[pool_count][0], NAME_MAX_SIZE, "%s fibers", name);
+    snprintf(names[pool_count][1], NAME_MAX_SIZE, "%s stacks", name);
     stack_size *= FIBER_STACK_SCALE;
     size_t stride = stack_size + page;
-    int rc = plan_take(names[pools][0], count, sizeof(struct fiber), PLAN_LAZY, 0, lower, &fibers);
-    if (rc == RC_OK) rc = plan_take(names[pools][1], count, stride, PLAN_LAZY, count * stack_size, lower, &stacks);
+    int rc = plan_take(names[pool_count][0], count, sizeof(struct fiber), PLAN_LAZY, 0, lower, &fibers);
+    if (rc == RC_OK) rc = plan_take(names[pool_count][1], count, stride, PLAN_LAZY, count * stack_size, lower, &stacks);
     if (rc == RC_OK) rc = guard_stacks(stacks, count, stride, page);
     if (rc != RC_OK) return rc;
-    pools++;
+    pools[pool_count++] = pool;
     *pool = (struct fiber_pool){.name = name, .fibers = fibers, .count = count, .stack_size = stack_size};
     pool->stacks = (unsigned char *)stacks + page;
     loop_woken_hook(ready_run);
     return RC_OK;
+}
+
+const struct fiber_pool *fiber_pool_at(unsigned index)
+{
+    return index < pool_count ? pools[index] : NULL;
 }
 
 /* Gives the lane to `to`, or back to the loop. Returns when somebody gives it back. */

@@ -16,6 +16,8 @@
 
 #include "platform/loop.h"
 
+enum { FIBER_POOLS_MAX = 8 };
+
 struct fiber;
 
 struct fiber_pool {
@@ -29,6 +31,9 @@ struct fiber_pool {
 
 /* Stacks of `stack_size` bytes (whole pages) with a guard page below each. Plan terms "<name> stacks". */
 int fiber_pool_reserve(struct fiber_pool *pool, const char *name, unsigned count, size_t stack_size, const char *lower);
+
+/* Every pool reserved so far, for metrics; NULL past the last. */
+const struct fiber_pool *fiber_pool_at(unsigned index);
 
 /* Runs `run(arg)` at once, until it first waits; then returns to the caller. Callable from a fiber too. */
 int fiber_start(struct fiber_pool *pool, void (*run)(void *arg), void *arg);

@@ -11,12 +11,22 @@ enum { BUCKET_FIRST_US = 10 };
 static struct metric *registry[METRICS_MAX];
 static unsigned registered;
 
+static bool is_call(const struct metric *metric)
+{
+    return metric->kind == METRIC_GAUGE_CALL || metric->kind == METRIC_COUNTER_CALL;
+}
+
 void metric_register(struct metric *metric)
 {
     CHECK(registered < METRICS_MAX);
     CHECK(metric->kind != METRIC_HISTOGRAM || metric->histogram);
-    CHECK(metric->kind != METRIC_GAUGE_CALL || metric->read);
-    registry[registered++] = metric;
+    CHECK(!is_call(metric) || metric->read);
+    unsigned at = registered;
+    for (unsigned i = 0; i < registered; i++)
+        if (strcmp(registry[i]->name, metric->name) == 0) at = i + 1;
+    memmove(&registry[at + 1], &registry[at], (registered - at) * sizeof registry[0]);
+    registry[at] = metric;
+    registered++;
 }
 
 static unsigned bucket_of(uint64_t us)
@@ -100,7 +110,7 @@ static void put_histogram(struct text *out, const struct metric *m)
 
 static void put_head(struct text *out, const struct metric *m)
 {
-    static const char *const kinds[] = {"counter", "gauge", "gauge", "histogram"};
+    static const char *const kinds[] = {"counter", "gauge", "gauge", "counter", "histogram"};
     text_format(out, "# HELP %s %s\n# TYPE %s %s\n", m->name, m->help, m->name, kinds[m->kind]);
 }
 
@@ -113,7 +123,7 @@ static void put_metric(struct text *out, unsigned index)
         return;
     }
     put_series(out, m, "", NULL);
-    if (m->kind == METRIC_GAUGE_CALL)
+    if (is_call(m))
         text_format(out, " %.15g\n", m->read(m));
     else
         text_format(out, " %" PRIu64 "\n", metric_get(m));

@@ -3,7 +3,8 @@
  *
  * Owner:   each module owns its metrics as static objects and registers them at boot.
  * Threads: adding from any (relaxed atomics); registering at boot; rendering on the lane or a worker.
- * Format:  Prometheus text exposition 0.0.4. Series with one name are registered one after another (one HELP/TYPE).
+ * Format:  Prometheus text exposition 0.0.4. Series with one name stand together, in the order in
+ *          which they were registered, under the HELP and TYPE of the first.
  * Units:   as the name says; histograms observe microseconds and render seconds.
  */
 #ifndef PLATFORM_METRIC_H
@@ -14,7 +15,7 @@
 
 #include "platform/text.h"
 
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_GAUGE_CALL, METRIC_HISTOGRAM };
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_GAUGE_CALL, METRIC_COUNTER_CALL, METRIC_HISTOGRAM };
 
 enum { METRIC_BUCKETS = 24, METRICS_MAX = 512 };
 
@@ -24,7 +25,7 @@ struct metric {
     const char *help;
     enum metric_kind kind;
     _Atomic uint64_t value;
-    double (*read)(const struct metric *metric); /* METRIC_GAUGE_CALL: asked at rendering, on the rendering thread */
+    double (*read)(const struct metric *metric); /* METRIC_…_CALL: asked at rendering, on the rendering thread */
     const void *context;                         /* for `read` */
     struct metric_histogram *histogram;          /* METRIC_HISTOGRAM */
 };

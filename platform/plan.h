@@ -39,13 +39,13 @@ void plan_note(const char *name, size_t count, size_t each, size_t committed, si
 /* Bytes of a lazy term that boot itself has touched. */
 void plan_touched(const char *name, size_t bytes);
 
-/* `larder plan` maps without pre-faulting. Before the first plan_take. */
+/* The plan of another machine: nothing is pre-faulted, and this one's memory does not limit it. Before the first
+ * plan_take. */
 void plan_dry_run(void);
 
 enum { PLAN_PROGRAM_GROWTH = 1 << 20 }; /* static buffers that are first used later: log ring, fiber tables, messages */
 
-/* When all is taken: counts what boot itself has committed of the lazy terms, and names what the program holds besides.
- * Not in a dry run, where nothing is pre-faulted. */
+/* When all is taken: counts what boot itself has committed of the lazy terms, and names what the program holds besides. */
 void plan_measure(void);
 
 /* After this plan_take is a CHECK failure. */

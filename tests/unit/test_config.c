@@ -500,7 +500,7 @@ static void test_restart_is_told(void **state)
     config_restart_needed(a, b, &out);
     assert_string_equal(names, "listen.api, listen.tls.cert, listen.tls.key, data, log.format, limits.connections, "
                                "limits.connections_per_address, limits.tls_connections, limits.parse_max, "
-                               "storage.entries_max, storage.hot, storage.eviction, budgets.finish_for_store");
+                               "storage.entries_max, storage.hot, storage.eviction");
 }
 
 static void test_a_small_arena_is_said(void **state)

@@ -26,7 +26,7 @@ static double read_half(const struct metric *metric)
 }
 static const double seven = 7;
 static struct metric half = {
-    .name = "larder_half", .help = "Half.", .kind = METRIC_GAUGE_CALL, .read = read_half, .context = &seven};
+    .name = "larder_half_total", .help = "Half.", .kind = METRIC_COUNTER_CALL, .read = read_half, .context = &seven};
 
 static struct metric_histogram histogram;
 static struct metric latency = {.name = "larder_latency_seconds",
@@ -39,9 +39,9 @@ static int setup(void **state)
 {
     (void)state;
     metric_register(&hits_exact);
-    metric_register(&hits_stale);
     metric_register(&depth);
     metric_register(&half);
+    metric_register(&hits_stale); /* stands with its name all the same */
     metric_register(&latency);
     return 0;
 }
@@ -53,9 +53,9 @@ static const char head[] = "# HELP larder_hits_total Requests answered from the 
                            "# HELP larder_queue Waiting.\n"
                            "# TYPE larder_queue gauge\n"
                            "larder_queue 12\n"
-                           "# HELP larder_half Half.\n"
-                           "# TYPE larder_half gauge\n"
-                           "larder_half 3.5\n"
+                           "# HELP larder_half_total Half.\n"
+                           "# TYPE larder_half_total counter\n"
+                           "larder_half_total 3.5\n"
                            "# HELP larder_latency_seconds Time.\n"
                            "# TYPE larder_latency_seconds histogram\n"
                            "larder_latency_seconds_bucket{stage=\"hit\",le=\"0.000010\"} 2\n"
