@@ -202,6 +202,7 @@ static void close_all(void)
     server_stop(&boot.api);
     server_stop(&boot.admin);
     control_close();
+    gateway_close();
     cache_close();
     offload_stop();
     log_info("boot", "stopped");

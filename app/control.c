@@ -34,6 +34,7 @@ struct client {
 };
 
 static struct fiber_pool fibers;
+static struct arena_budget budget = {.limit = CONTROL_MEMORY};
 static struct client *clients;
 static struct loop_source listener = {.fd = -1};
 static char socket_path[sizeof((struct sockaddr_un *)0)->sun_path];
@@ -44,11 +45,12 @@ int control_reserve(void)
     int rc = fiber_pool_reserve(&fibers, "control", CONTROL_CLIENTS_MAX, CONTROL_STACK, NULL);
     if (rc == RC_OK)
         rc = plan_take("control clients", CONTROL_CLIENTS_MAX, sizeof(struct client), PLAN_LAZY, 0, NULL, &memory);
-    if (rc == RC_OK) rc = plan_take("control arenas", CONTROL_CLIENTS_MAX, CONTROL_ARENA, PLAN_LAZY, 0, NULL, &arenas);
+    if (rc == RC_OK)
+        rc = plan_take("control arenas", CONTROL_CLIENTS_MAX, CONTROL_ARENA, PLAN_LAZY, CONTROL_MEMORY, NULL, &arenas);
     if (rc != RC_OK) return rc;
     clients = memory;
     for (unsigned i = 0; i < CONTROL_CLIENTS_MAX; i++)
-        arena_init(&clients[i].arena, (char *)arenas + (size_t)i * CONTROL_ARENA, CONTROL_ARENA, NULL);
+        arena_init(&clients[i].arena, (char *)arenas + (size_t)i * CONTROL_ARENA, CONTROL_ARENA, &budget);
     return RC_OK;
 }
 

@@ -11,7 +11,13 @@
 
 #include "platform/json.h"
 
-enum { CONTROL_LINE_MAX = 4096, CONTROL_CLIENTS_MAX = 4, CONTROL_ARENA = 4 << 20, CONTROL_OUTPUT = 2 << 20 };
+enum {
+    CONTROL_LINE_MAX = 4096,
+    CONTROL_CLIENTS_MAX = 4,
+    CONTROL_ARENA = 4 << 20,  /* address space of one command: an entry of parse_max and its text */
+    CONTROL_OUTPUT = 1 << 20, /* longer answers are cut */
+    CONTROL_MEMORY = 4 << 20, /* of all commands at once */
+};
 
 int control_reserve(void);
 /* Listens at `path`; an old socket file that nobody answers on is replaced. RC_EXISTS: another box answers there. */

@@ -45,7 +45,12 @@ int http_parse_response(struct span bytes, size_t seen, size_t limit, struct spa
                         struct http_head *head);
 
 /* First field of that name (ASCII case ignored); data == NULL when absent. */
-struct span http_field(const struct http_head *head, const char *name);
+struct span http_field_of(const struct http_head *head, struct span name);
+/* Inline so that the size of a literal is known where it is compiled. */
+static inline struct span http_field(const struct http_head *head, const char *name)
+{
+    return http_field_of(head, span_text(name));
+}
 /* Whether a comma separated list field holds the token, in any of its lines (case ignored). */
 bool http_has_token(const struct http_head *head, const char *name, const char *token);
 /* Whether the field is hop-by-hop: the standard ones, and those named in Connection (RFC 9110 section 7.6.1). */

@@ -33,9 +33,8 @@ bool http_list_has(struct span list, struct span token)
     return false;
 }
 
-struct span http_field(const struct http_head *head, const char *name)
+struct span http_field_of(const struct http_head *head, struct span wanted)
 {
-    struct span wanted = span_text(name);
     for (unsigned i = 0; i < head->field_count; i++) {
         const struct http_field *field = &head->fields[i];
         if (field->name.size == wanted.size && span_equal_nocase(field->name, wanted)) return field->value;
@@ -57,20 +56,20 @@ bool http_has_token(const struct http_head *head, const char *name, const char *
 
 bool http_is_hop_by_hop(const struct http_head *head, struct span name)
 {
-    static const char *const always[] = {
-        "Connection",
-        "Keep-Alive",
-        "Proxy-Authenticate",
-        "Proxy-Authentication-Info",
-        "Proxy-Authorization",
-        "Proxy-Connection",
-        "TE",
-        "Trailer",
-        "Transfer-Encoding",
-        "Upgrade",
+    static const struct span always[] = {
+        SPAN_ROW("Connection"),
+        SPAN_ROW("Keep-Alive"),
+        SPAN_ROW("TE"),
+        SPAN_ROW("Proxy-Authenticate"),
+        SPAN_ROW("Trailer"),
+        SPAN_ROW("Proxy-Authentication-Info"),
+        SPAN_ROW("Upgrade"),
+        SPAN_ROW("Proxy-Authorization"),
+        SPAN_ROW("Proxy-Connection"),
+        SPAN_ROW("Transfer-Encoding"),
     };
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        if (span_equal_nocase(name, span_text(always[i]))) return true;
+        if (name.size == always[i].size && span_equal_nocase(name, always[i])) return true;
     return any_line_has(head, SPAN("Connection"), name);
 }
 

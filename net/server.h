@@ -86,6 +86,8 @@ int exchange_keep(struct exchange *x);
  * still be streamed, *body is what was read so far: nothing of a sized body), RC_FULL (no memory), RC_TIMEOUT (no byte
  * for limits.body_us), RC_CLOSED, RC_INVALID. While it waits nobody else may take from the arena. */
 int exchange_body(struct exchange *x, size_t max, struct span *body);
+/* Whether exchange_body would not wait: all of it has come. */
+bool exchange_body_is_here(const struct exchange *x);
 /* Next decoded piece; RC_EMPTY at the end of the body. Starts where exchange_body stopped. */
 int exchange_body_read(struct exchange *x, void *buffer, size_t capacity, size_t *size);
 /* Sends all, waiting at most limits.body_us without progress. The first call marks the reply as started. The caller has

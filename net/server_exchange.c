@@ -109,6 +109,12 @@ bool server_body_is_here(const struct exchange *x, struct span *rest)
     return rc == RC_EMPTY;
 }
 
+bool exchange_body_is_here(const struct exchange *x)
+{
+    struct span rest;
+    return server_body_is_here(x, &rest);
+}
+
 /* RC_CLOSED when it cannot be sent. A client that has begun its body does not wait for it. */
 static int send_continue(struct exchange *x)
 {

@@ -306,6 +306,13 @@ static int body_take(struct upstream_call *call, struct span *piece)
     return RC_OK;
 }
 
+int upstream_read_ready(struct upstream_call *call, struct span *piece)
+{
+    *piece = SPAN("");
+    int rc = body_take(call, piece);
+    return rc == RC_OK || rc == RC_EMPTY || rc == RC_AGAIN ? rc : body_failed(call, rc);
+}
+
 int upstream_read(struct upstream_call *call, struct span *piece, uint64_t deadline_us)
 {
     *piece = SPAN("");

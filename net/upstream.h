@@ -74,6 +74,8 @@ int upstream_reply(struct upstream_call *call, uint64_t deadline_us);
 /* Next body bytes, decoded from chunking, as they come: *piece is a view valid until the next call. RC_EMPTY at the
  * end; RC_CLOSED when the body was cut short; RC_TIMEOUT after options.idle_us without a byte. */
 int upstream_read(struct upstream_call *call, struct span *piece, uint64_t deadline_us);
+/* The same of what has come already: RC_AGAIN where upstream_read would wait. */
+int upstream_read_ready(struct upstream_call *call, struct span *piece);
 /* Connections under way and waiting in the pool; callers in the queue for the `concurrent` bound. */
 struct upstream_load {
     unsigned active, idle, queued;

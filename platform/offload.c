@@ -3,6 +3,7 @@
 #include "platform/offload.h"
 
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -33,9 +34,9 @@ struct job {
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t filled = PTHREAD_COND_INITIALIZER;
+static sem_t filled; /* as many as there are jobs, and one a thread when the pool stops: a wake is one system call */
 static struct job *first, *last;
-static unsigned waiting_max, sleepers;
+static unsigned waiting_max;
 static _Atomic unsigned waiting, waiting_high;
 static bool stopping;
 static pthread_t threads[WORKERS_MAX];
@@ -52,18 +53,15 @@ static void job_done(struct loop_call *call)
 /* The next job, or NULL when the pool stops and none is left. */
 static struct job *job_take(void)
 {
+    while (sem_wait(&filled) != 0) continue;
     pthread_mutex_lock(&lock);
-    while (!first && !stopping) {
-        sleepers++;
-        pthread_cond_wait(&filled, &lock);
-        sleepers--;
-    }
     struct job *job = first;
     if (job) {
         first = job->next;
         if (!first) last = NULL;
         waiting--;
     }
+    CHECK(job || stopping);
     pthread_mutex_unlock(&lock);
     return job;
 }
@@ -87,6 +85,7 @@ int offload_start(unsigned workers, unsigned queue_max)
     if (workers > WORKERS_MAX) workers = WORKERS_MAX;
     waiting_max = queue_max;
     stopping = false;
+    CHECK(sem_init(&filled, 0, 0) == 0);
     plan_note("offload stacks", workers, WORKER_STACK, 0, (size_t)workers * WORKER_STACK);
     start_thread_mask(&all);
     pthread_attr_init(&attributes);
@@ -105,8 +104,8 @@ void offload_stop(void)
 {
     pthread_mutex_lock(&lock);
     stopping = true;
-    pthread_cond_broadcast(&filled);
     pthread_mutex_unlock(&lock);
+    for (unsigned i = 0; i < thread_count; i++) sem_post(&filled);
     for (unsigned i = 0; i < thread_count; i++) pthread_join(threads[i], NULL);
     thread_count = 0;
 }
@@ -122,10 +121,10 @@ static int job_put(struct job *job)
             first = job;
         last = job;
         if (++waiting > waiting_high) waiting_high = waiting;
-        if (sleepers > 0) pthread_cond_signal(&filled);
         rc = RC_OK;
     }
     pthread_mutex_unlock(&lock);
+    if (rc == RC_OK) sem_post(&filled);
     return rc;
 }
 

@@ -9,10 +9,33 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
+/* Eight bytes: those from A to Z get bit 0x20; a byte of 0x80 and above stays as it is. */
+static uint64_t lower_word(uint64_t word)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), high = ones << 7;
+    uint64_t low = word & ~high;
+    uint64_t from_a = low + ones * (0x80 - 'A'), above_z = low + ones * (0x7f - 'Z');
+    uint64_t upper = from_a & ~above_z & ~word & high;
+    return word | upper >> 2;
+}
+
+static bool words_differ(const char *a, const char *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    return x != y && lower_word(x) != lower_word(y);
+}
+
 bool span_equal_nocase(struct span a, struct span b)
 {
     if (a.size != b.size) return false;
-    for (size_t i = 0; i < a.size; i++) {
+    size_t i = 0;
+    for (; a.size - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+        if (words_differ(a.data + i, b.data + i)) return false;
+    }
+    if (i > 0 && i < a.size) return !words_differ(a.data + a.size - 8, b.data + a.size - 8); /* overlaps */
+    for (; i < a.size; i++) {
         if (lower(a.data[i]) != lower(b.data[i])) return false;
     }
     return true;

@@ -18,6 +18,10 @@ struct span {
 };
 
 #define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
+#define SPAN_ROW(literal)              \
+    {                                  \
+        (literal), sizeof(literal) - 1 \
+    }                                       /* in a table of spans */
 #define SPAN_ARG(s) (int)(s).size, (s).data /* for "%.*s" */
 
 static inline struct span span_of(const char *data, size_t size)

@@ -34,19 +34,14 @@ void text_put(struct text *t, const char *data, size_t size)
     t->data[t->size] = '\0';
 }
 
-void text_put_span(struct text *t, struct span s)
-{
-    text_put(t, s.data, s.size);
-}
-
-void text_put_text(struct text *t, const char *terminated)
-{
-    text_put(t, terminated, strlen(terminated));
-}
-
 void text_put_char(struct text *t, char c)
 {
-    text_put(t, &c, 1);
+    if (t->size + 1 >= t->capacity) {
+        t->truncated = true;
+        return;
+    }
+    t->data[t->size++] = c;
+    t->data[t->size] = '\0';
 }
 
 void text_put_u64(struct text *t, uint64_t value)

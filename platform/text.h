@@ -20,8 +20,6 @@ struct text {
 struct text text_on(char *buffer, size_t capacity);
 void text_clear(struct text *t);
 void text_put(struct text *t, const char *data, size_t size);
-void text_put_span(struct text *t, struct span s);
-void text_put_text(struct text *t, const char *terminated);
 void text_put_char(struct text *t, char c);
 void text_put_u64(struct text *t, uint64_t value);
 void text_put_i64(struct text *t, int64_t value);
@@ -29,6 +27,17 @@ void text_put_hex(struct text *t, const void *bytes, size_t size); /* lower case
 __attribute__((format(printf, 2, 3))) void text_format(struct text *t, const char *format, ...);
 /* As a JSON string with its quotes; control characters, quote and backslash escaped, invalid UTF-8 as U+FFFD. */
 void text_put_json(struct text *t, struct span s);
+
+static inline void text_put_span(struct text *t, struct span s)
+{
+    text_put(t, s.data, s.size);
+}
+
+/* Inline so that the size of a literal is known where it is compiled. */
+static inline void text_put_text(struct text *t, const char *terminated)
+{
+    text_put(t, terminated, strlen(terminated));
+}
 
 static inline struct span text_span(const struct text *t)
 {

@@ -18,7 +18,7 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
-enum { NUMBER_WIDTH = 10, DATE_WIDTH = 29, STATUS_WIDTH = 28, TIMING_WIDTH = 26 };
+enum { NUMBER_WIDTH = 10, DATE_WIDTH = REPLY_DATE_SIZE, STATUS_WIDTH = 28, TIMING_WIDTH = 26 };
 
 /* Places in a template, counted from the start of the head; kept in hot_reply.note as 16-bit halves. */
 struct template
@@ -166,13 +166,7 @@ static void patch_timing(unsigned char *field, uint64_t us)
 
 static void patch_date(unsigned char *field, uint64_t wall_us)
 {
-    static char date[30];
-    static uint64_t second;
-    if (wall_us / CLOCK_SECOND != second) {
-        second = wall_us / CLOCK_SECOND;
-        http_date(wall_us, date);
-    }
-    memcpy(field, date, DATE_WIDTH);
+    memcpy(field, reply_date(wall_us), REPLY_DATE_SIZE);
 }
 
 struct hit {

@@ -44,7 +44,8 @@ static bool view_is_live(const struct flight *f, enum view view)
 static int converted(struct flight *f, enum view view, struct span *body)
 {
     if (!f->converted[view].data) {
-        struct span recorded = span_of(f->data, f->size); /* on failure `converted` stays empty, for the next sink too */
+        struct span recorded =
+            span_of(f->data, f->size); /* on failure `converted` stays empty, for the next sink too */
         enum entry_form form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
         int rc = answer_view(f->leader->dialect, form, view, recorded, f->arena, &f->converted[view]);
         if (rc != RC_OK) return rc;
@@ -89,7 +90,9 @@ static const char *sink_status(const struct flight *f, const struct sink *sink, 
     if (f->local) return f->local_status;
     if (!sink->leader) return "fwd=miss; collapsed";
     if (f->bypass) return "fwd=bypass";
-    snprintf(buffer, 64, "fwd=%s%s", f->leader->have_stale ? "stale" : "miss", f->stored_id ? "; stored" : "");
+    struct text status = text_on(buffer, 64);
+    text_put_text(&status, f->leader->have_stale ? "fwd=stale" : "fwd=miss");
+    if (f->stored_id) text_put_text(&status, "; stored");
     return buffer;
 }
 
@@ -133,21 +136,26 @@ static int send_head(struct flight *f, struct sink *sink, const struct sink_view
         memcpy(sink->id, f->request_id, sizeof sink->id);
     sink->framing = reply.chunked ? SINK_CHUNKED : reply.until_close ? SINK_UNTIL_CLOSE : SINK_SIZED;
     sink->keep_alive = sink->keep_alive && !reply.until_close && connection_keep_alive(sink->connection);
-    size_t first = sink->framing == SINK_SIZED && view->skip_to == view->skip_from ? view->size : 0;
+    bool chunked = sink->framing == SINK_CHUNKED;
+    size_t first = chunked || (sink->framing == SINK_SIZED && view->skip_to == view->skip_from) ? view->size : 0;
     if (first > FIRST_SEND_MAX) first = FIRST_SEND_MAX;
-    size_t mark = arena_mark(f->arena), room = REPLY_HEAD_MAX + reply.extra.size + first, sent = 0;
+    size_t mark = arena_mark(f->arena), room = REPLY_HEAD_MAX + reply.extra.size + first + SINK_FRAME_ROOM, sent = 0;
     char *bytes = arena_take(f->arena, room, 1);
     if (!bytes) return RC_FULL;
     struct text out = text_on(bytes, room);
     reply_head(&out, &reply, (enum dialect)sink->dialect, sink->id, sink->origin, sink->keep_alive, sink->minor_version,
                overhead_of(f, sink));
     size_t head_size = out.size;
-    text_put(&out, view->data, first);
+    if (chunked)
+        sink_put_first(sink, view, first, &out);
+    else
+        text_put(&out, view->data, first);
+    if (chunked) head_size = out.size; /* a chunk is given as a whole */
     CHECK(!out.truncated);
     sink->head_sent = true;
     int rc = connection_send_try(sink->connection, out.data, out.size, &sent);
     if (rc != RC_OK && rc != RC_AGAIN) return rc;
-    sink->at = sent < head_size ? first : sent - head_size;
+    if (!chunked) sink->at = sent < head_size ? first : sent - head_size;
     if (sent < head_size)
         sink->head_rest = span_of(out.data + sent, out.size - sent); /* stays in the arena */
     else
@@ -213,15 +221,16 @@ static void sink_gone(struct connection *connection)
     drop(f, sink);
 }
 
-const struct failure failure_cut = {
-    502, "upstream_cut", "The provider broke off its answer before it was complete; ask again."};
-const struct failure failure_memory = {
-    503, "overloaded", "The box has no memory left for this request; try again in a moment."};
+const struct failure failure_cut = {502, "upstream_cut",
+                                    "The provider broke off its answer before it was complete; ask again."};
+const struct failure failure_memory = {503, "overloaded",
+                                       "The box has no memory left for this request; try again in a moment."};
 static const struct failure failure_form = {
     502, "other_form", "The provider's answer cannot be put into the form asked for (stream or object)."};
 static const struct failure failure_large = {
-    503, "other_form", "This answer is larger than limits.parse_max of the box and is under way to another client in the other form "
-                       "(stream or object); ask again."};
+    503, "other_form",
+    "This answer is larger than limits.parse_max of the box and is under way to another client in the other form "
+    "(stream or object); ask again."};
 
 static const struct failure *failure_of(int rc)
 {

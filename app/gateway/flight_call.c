@@ -65,6 +65,7 @@ static int wait_until_drained(struct flight *f)
 /* Too large to keep: what everyone has had is let go, so that the recording becomes a window. */
 static int slide(struct flight *f)
 {
+    flight_pump(f);
     int rc = wait_until_drained(f);
     if (rc != RC_OK) return rc;
     size_t cut = f->stream ? f->live.scanned : f->size; /* an event under way stays whole */
@@ -121,20 +122,32 @@ static bool whole_already(const struct flight *f)
     return f->length >= 0 && f->size == (size_t)f->length;
 }
 
+/* Everyone is sent what has come before this waits for more, and not for each event: those that came in one read leave
+ * in one send. The head of a stream does not wait for its first event. */
+static int next_piece(struct flight *f, struct upstream_call *call, uint64_t deadline_us, struct span *piece)
+{
+    int rc = upstream_read_ready(call, piece);
+    if (rc != RC_AGAIN) return rc;
+    if (f->stream || f->size > 0) flight_pump(f);
+    return upstream_read(call, piece, deadline_us);
+}
+
 static int relay(struct flight *f, struct upstream_call *call, struct decoder *decoder, uint64_t deadline_us)
 {
-    struct span piece;
     bool decoded = false;
     int rc;
-    while ((rc = upstream_read(call, &piece, deadline_us)) == RC_OK) {
+    for (;;) {
+        struct span piece;
+        rc = next_piece(f, call, deadline_us, &piece);
+        if (rc != RC_OK) break;
         rc = decoder ? record_decoded(f, decoder, piece, &decoded) : record(f, piece);
         if (rc != RC_OK) return rc;
         if (whole_already(f)) {
             f->complete = true;
             f->upstream_ms = (int64_t)((clock_monotonic_us() - f->asked_us) / 1000);
             flight_store(f);
+            flight_pump(f);
         }
-        flight_pump(f);
     }
     if (rc != RC_EMPTY) return rc;
     /* Clients take a stream that ends cleanly for a complete answer, so one without its last event must not. */
@@ -194,8 +207,6 @@ static int receive(struct flight *f, struct upstream_call *call, bool last_word,
         return RC_OK;
     }
     if (decoder) f->length = -1;
-    if (f->stream && call->pending.size == 0)
-        flight_pump(f); /* the head of a stream need not wait for its first event */
     rc = relay(f, call, decoder, deadline_us);
     if (decoder) decoder_close(decoder);
     if (rc == RC_OK) {

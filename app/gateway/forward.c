@@ -10,7 +10,7 @@
 #include "app/gateway/tenants.h"
 #include "platform/clock.h"
 
-enum { PIECE_SIZE = 16384, FRAME_ROOM = 24 };
+enum { PIECE_SIZE = 16384, FIRST_MAX = 8192 /* of a body, together with its head */, FRAME_ROOM = 24 };
 
 struct passage {
     struct request *r;
@@ -18,7 +18,7 @@ struct passage {
     unsigned index;
     enum payment payment;
     struct upstream_call call;
-    char *buffer; /* PIECE_SIZE + FRAME_ROOM */
+    char *buffer; /* PIECE_SIZE + FRAME_ROOM, from its first use on */
     uint64_t deadline_us, asked_us;
     bool chunked_up;
     bool cut_up; /* the provider took no more of the body: it may have said why */
@@ -49,6 +49,12 @@ static int send_bytes_up(struct passage *p, const char *data, size_t size)
     return rc;
 }
 
+static char *buffer_of(struct passage *p)
+{
+    if (!p->buffer) p->buffer = arena_take(p->r->x->arena, PIECE_SIZE + FRAME_ROOM, 16);
+    return p->buffer;
+}
+
 /* Sends one run of the request body, as a chunk where the length is not known. */
 static int send_up(struct passage *p, const char *data, size_t size)
 {
@@ -73,6 +79,7 @@ static int read_down(struct passage *p, size_t *size, uint64_t *total)
 static int send_body(struct passage *p, struct span prefix, bool more)
 {
     uint64_t total = prefix.size;
+    if (!buffer_of(p)) return RC_FULL;
     int rc = prefix.size ? send_up(p, prefix.data, prefix.size) : RC_OK;
     while (rc == RC_OK && more) {
         size_t size = 0;
@@ -89,15 +96,18 @@ static int begin(struct passage *p, struct span prefix, bool more)
     struct request *r = p->r;
     struct span head;
     const struct http_head *asked = &r->x->head;
+    if (more && prefix.size == 0 && exchange_body_is_here(r->x)) { /* head and body leave in one send */
+        int rc = exchange_body(r->x, r->config->limits.body, &prefix);
+        if (rc != RC_OK) return p->client = rc;
+        more = false;
+    }
     int64_t size = (int64_t)prefix.size;
     if (more && asked->body == HTTP_BODY_SIZED)
         size = (int64_t)asked->content_length;
     else if (more)
         size = -1;
     p->chunked_up = size < 0;
-    p->buffer = arena_take(r->x->arena, PIECE_SIZE + FRAME_ROOM, 16);
-    if (!p->buffer || upstream_head(r, asked->method, p->provider, p->payment, size, r->x->arena, &head) != RC_OK)
-        return RC_FULL;
+    if (upstream_head(r, asked->method, p->provider, p->payment, size, r->x->arena, &head) != RC_OK) return RC_FULL;
     p->asked_us = clock_monotonic_us();
     p->deadline_us = p->asked_us + p->provider->total_us;
     bool whole = !more;
@@ -105,6 +115,16 @@ static int begin(struct passage *p, struct span prefix, bool more)
                             whole ? prefix : (struct span){0}, p->deadline_us);
     if (rc == RC_OK && !whole) rc = send_body(p, prefix, more);
     return rc == RC_OK ? upstream_reply(&p->call, p->deadline_us) : rc;
+}
+
+/* The beginning of a sized body that came with its head leaves with it. */
+static struct span first_piece(struct passage *p)
+{
+    struct span piece = {0};
+    const struct upstream_call *call = &p->call;
+    bool here = call->head.body == HTTP_BODY_SIZED && call->pending.size > 0 && call->pending.size <= FIRST_MAX;
+    if (!here || upstream_read_ready(&p->call, &piece) != RC_OK) return (struct span){0};
+    return piece;
 }
 
 static int send_reply_head(struct passage *p, struct reply *reply)
@@ -124,7 +144,8 @@ static int send_reply_head(struct passage *p, struct reply *reply)
     reply->chunked = !sized && r->x->head.minor_version == 1;
     reply->until_close = !sized && !reply->chunked;
     if (reply->until_close) r->x->close_after = true;
-    size_t room = REPLY_HEAD_MAX + reply->extra.size + coding.size;
+    struct span first = first_piece(p);
+    size_t room = REPLY_HEAD_MAX + reply->extra.size + coding.size + first.size;
     char *bytes = arena_take(r->x->arena, room, 1);
     if (!bytes) return RC_FULL;
     struct text out = text_on(bytes, room);
@@ -135,13 +156,14 @@ static int send_reply_head(struct passage *p, struct reply *reply)
         out.size -= 2;
         text_format(&out, "Content-Encoding: %.*s\r\n\r\n", SPAN_ARG(coding));
     }
+    text_put_span(&out, first);
     return exchange_send(r->x, out.data, out.size);
 }
 
 static int send_down(struct passage *p, const struct reply *reply, struct span piece)
 {
     if (!reply->chunked) return exchange_send(p->r->x, piece.data, piece.size);
-    int rc = RC_OK;
+    int rc = buffer_of(p) ? RC_OK : RC_FULL;
     while (rc == RC_OK && piece.size) {
         size_t size = piece.size < PIECE_SIZE ? piece.size : PIECE_SIZE;
         size_t head = http_chunk_head(p->buffer, size);

@@ -139,6 +139,14 @@ void generation_release(struct generation *g)
     if (g->references == 0 && !g->current) close_generation(g);
 }
 
+void gateway_close(void)
+{
+    for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
+        struct generation *g = &gateway.generations[i];
+        if (g->references == 0 && g->config) close_generation(g);
+    }
+}
+
 static int open_provider(struct generation *g, unsigned index, char *message, size_t message_size)
 {
     const struct config_provider *p = &g->config->providers[index];

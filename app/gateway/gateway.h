@@ -113,6 +113,8 @@ int gateway_reserve(const struct config *config);
 int gateway_apply(struct generation *next, char *message, size_t message_size);
 /* A free slot to load the next configuration into; NULL while requests of too many old ones are still running. */
 struct generation *gateway_next_generation(void);
+/* The end: gives back what no request uses any more. */
+void gateway_close(void);
 void generation_hold(struct generation *generation);
 void generation_release(struct generation *generation);
 

@@ -37,17 +37,17 @@ void request_id_make(char id[REQUEST_ID_SIZE + 1])
     id[REQUEST_ID_SIZE] = 0;
 }
 
-static void put_line(struct text *out, const char *name, const char *value)
+static void put_line(struct text *out, struct span name, const char *value)
 {
-    text_put_text(out, name);
+    text_put_span(out, name);
     text_put(out, ": ", 2);
     text_put_text(out, value);
     text_put(out, "\r\n", 2);
 }
 
-static void put_number(struct text *out, const char *name, uint64_t value)
+static void put_number(struct text *out, struct span name, uint64_t value)
 {
-    text_put_text(out, name);
+    text_put_span(out, name);
     text_put(out, ": ", 2);
     text_put_u64(out, value);
     text_put(out, "\r\n", 2);
@@ -56,13 +56,13 @@ static void put_number(struct text *out, const char *name, uint64_t value)
 static void put_framing(struct text *out, const struct reply *reply, bool keep_alive, unsigned minor_version)
 {
     if (reply->chunked)
-        put_line(out, "Transfer-Encoding", "chunked");
+        put_line(out, SPAN("Transfer-Encoding"), "chunked");
     else if (!reply->until_close && reply->status != 204 && reply->status != 304)
-        put_number(out, "Content-Length", reply->length);
+        put_number(out, SPAN("Content-Length"), reply->length);
     if (!keep_alive)
-        put_line(out, "Connection", "close");
+        put_line(out, SPAN("Connection"), "close");
     else if (minor_version == 0)
-        put_line(out, "Connection", "keep-alive");
+        put_line(out, SPAN("Connection"), "keep-alive");
 }
 
 static void put_origin(struct text *out, struct span origin)
@@ -73,37 +73,63 @@ static void put_origin(struct text *out, struct span origin)
     text_put_text(out, "\r\nVary: Origin\r\nAccess-Control-Expose-Headers: *\r\n");
 }
 
+static void put_timing(struct text *out, const struct reply *reply, uint64_t overhead_us)
+{
+    unsigned part = (unsigned)(overhead_us % 1000);
+    char decimals[] = {'.', (char)('0' + part / 100), (char)('0' + part / 10 % 10), (char)('0' + part % 10)};
+    text_put_text(out, "Server-Timing: larder;dur=");
+    text_put_u64(out, overhead_us / 1000);
+    text_put(out, decimals, sizeof decimals);
+    if (reply->upstream_ms >= 0) {
+        text_put_text(out, ", upstream;dur=");
+        text_put_u64(out, (uint64_t)reply->upstream_ms);
+    }
+    text_put(out, "\r\n", 2);
+}
+
+const char *reply_date(uint64_t wall_us)
+{
+    static char date[REPLY_DATE_SIZE + 1];
+    static uint64_t second = UINT64_MAX;
+    if (wall_us / CLOCK_SECOND != second) {
+        second = wall_us / CLOCK_SECOND;
+        http_date(wall_us, date);
+    }
+    return date;
+}
+
 static void put_larder(struct text *out, const struct reply *reply, uint64_t overhead_us)
 {
     text_put_text(out, "Cache-Status: larder; ");
     text_put_text(out, reply->cache_status);
     text_put(out, "\r\n", 2);
-    put_line(out, "x-larder-hit", hit_names[reply->hit]);
-    if (reply->miss) put_line(out, "x-larder-miss", reply->miss);
-    if (reply->entry) put_number(out, "x-larder-entry", reply->entry);
-    if (reply->age_s >= 0) put_number(out, "Age", (uint64_t)reply->age_s);
-    if (reply->upstream_ms >= 0) put_number(out, "x-larder-upstream-ms", (uint64_t)reply->upstream_ms);
-    put_number(out, "x-larder-overhead-us", overhead_us);
-    text_format(out, "Server-Timing: larder;dur=%u.%03u", (unsigned)(overhead_us / 1000),
-                (unsigned)(overhead_us % 1000));
-    if (reply->upstream_ms >= 0) text_format(out, ", upstream;dur=%u", (unsigned)reply->upstream_ms);
-    text_put(out, "\r\n", 2);
+    put_line(out, SPAN("x-larder-hit"), hit_names[reply->hit]);
+    if (reply->miss) put_line(out, SPAN("x-larder-miss"), reply->miss);
+    if (reply->entry) put_number(out, SPAN("x-larder-entry"), reply->entry);
+    if (reply->age_s >= 0) put_number(out, SPAN("Age"), (uint64_t)reply->age_s);
+    if (reply->upstream_ms >= 0) put_number(out, SPAN("x-larder-upstream-ms"), (uint64_t)reply->upstream_ms);
+    put_number(out, SPAN("x-larder-overhead-us"), overhead_us);
+    put_timing(out, reply, overhead_us);
 }
 
 void reply_head(struct text *out, const struct reply *reply, enum dialect dialect, const char *request_id,
                 struct span origin, bool keep_alive, unsigned minor_version, uint64_t overhead_us)
 {
-    char date[30];
-    http_date(clock_wall_us(), date);
-    text_format(out, "HTTP/1.1 %u %s\r\n", reply->status, http_reason(reply->status));
-    put_line(out, "Date", date);
-    if (reply->content_type) put_line(out, "Content-Type", reply->content_type);
+    text_put_text(out, "HTTP/1.1 ");
+    text_put_u64(out, reply->status);
+    text_put_char(out, ' ');
+    text_put_text(out, http_reason(reply->status));
+    text_put_text(out, "\r\nDate: ");
+    text_put(out, reply_date(clock_wall_us()), REPLY_DATE_SIZE);
+    text_put(out, "\r\n", 2);
+    if (reply->content_type) put_line(out, SPAN("Content-Type"), reply->content_type);
     put_framing(out, reply, keep_alive, minor_version);
     put_origin(out, origin);
     put_larder(out, reply, overhead_us);
-    if (reply->own_request_id) put_line(out, dialect == DIALECT_ANTHROPIC ? "request-id" : "x-request-id", request_id);
-    if (reply->retry_after_s >= 0) put_number(out, "Retry-After", (uint64_t)reply->retry_after_s);
-    if (reply->should_retry) put_line(out, "x-should-retry", reply->should_retry);
+    if (reply->own_request_id)
+        put_line(out, dialect == DIALECT_ANTHROPIC ? SPAN("request-id") : SPAN("x-request-id"), request_id);
+    if (reply->retry_after_s >= 0) put_number(out, SPAN("Retry-After"), (uint64_t)reply->retry_after_s);
+    if (reply->should_retry) put_line(out, SPAN("x-should-retry"), reply->should_retry);
     text_put_span(out, reply->extra);
     text_put(out, "\r\n", 2);
 }

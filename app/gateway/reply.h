@@ -27,6 +27,10 @@ struct reply {
     struct span extra;        /* whole header lines, each with CRLF */
 };
 
+enum { REPLY_DATE_SIZE = 29 };
+/* The time as Date has it; made once a second. Valid until the next call. */
+const char *reply_date(uint64_t wall_us);
+
 void reply_defaults(struct reply *reply, unsigned status);
 /* `keep_alive` decides Connection; `started_us` gives the overhead. */
 void reply_head(struct text *out, const struct reply *reply, enum dialect dialect, const char *request_id,

@@ -4,11 +4,13 @@
 
 #include "net/http1.h"
 
-enum { FRAME_MAX = 16384, FRAME_OVERHEAD = 32 };
-_Static_assert(FRAME_MAX + FRAME_OVERHEAD <= UINT16_MAX, "places in a frame are 16 bits");
+enum { FRAME_MAX = 16384 };
+_Static_assert(FRAME_MAX + SINK_FRAME_ROOM <= UINT16_MAX, "places in a frame are 16 bits");
 
 /* Where a piece and its chunk framing are laid side by side, so that they leave in one send. Lane only. */
-static char frame[FRAME_MAX + FRAME_OVERHEAD];
+static char frame[FRAME_MAX + SINK_FRAME_ROOM];
+
+#define LAST_CHUNK "0\r\n\r\n"
 
 static int send_bytes(struct sink *sink, const char *data, size_t size, size_t *sent)
 {
@@ -41,11 +43,33 @@ static struct span next_run(struct sink *sink, const struct sink_view *view)
     return sink->at < end ? span_of(view->data + sink->at, end - sink->at) : (struct span){0};
 }
 
-static void frame_open(struct sink *sink, size_t run)
+static bool is_end(struct sink *sink, const struct sink_view *view)
 {
+    return view->complete && next_run(sink, view).size == 0;
+}
+
+/* The last chunk of a complete view carries the empty one behind it. */
+static void frame_open(struct sink *sink, const struct sink_view *view, size_t run)
+{
+    struct sink behind = {.at = sink->at + run};
     sink->frame_run = (uint16_t)(run < FRAME_MAX ? run : FRAME_MAX);
+    sink->frame_last = run > 0 && run <= FRAME_MAX && is_end(&behind, view);
     sink->frame_at = 0;
     sink->framed = true;
+}
+
+void sink_put_first(struct sink *sink, const struct sink_view *view, size_t most, struct text *out)
+{
+    char head[18];
+    struct span run = next_run(sink, view);
+    if (run.size == 0) return;
+    if (run.size > most) run.size = most;
+    text_put(out, head, http_chunk_head(head, run.size));
+    text_put_span(out, run);
+    text_put(out, "\r\n", 2);
+    sink->at += run.size;
+    sink->ending = is_end(sink, view);
+    if (sink->ending) text_put(out, LAST_CHUNK, sizeof LAST_CHUNK - 1);
 }
 
 /* Chunk head, bytes and end in one send. Laid out the same way until the socket has taken all of it: TLS has sealed what
@@ -54,12 +78,14 @@ static int send_frame(struct sink *sink, const struct sink_view *view)
 {
     size_t run = sink->frame_run, head = http_chunk_head(frame, run), sent = 0;
     if (run) memcpy(frame + head, view->data + sink->at, run);
-    memcpy(frame + head + run, "\r\n", 2);
-    int rc = send_bytes(sink, frame + sink->frame_at, head + run + 2 - sink->frame_at, &sent);
+    memcpy(frame + head + run, "\r\n" LAST_CHUNK, 2 + sizeof LAST_CHUNK - 1);
+    size_t size = head + run + 2 + (sink->frame_last ? sizeof LAST_CHUNK - 1 : 0);
+    int rc = send_bytes(sink, frame + sink->frame_at, size - sink->frame_at, &sent);
     sink->frame_at = (uint16_t)(sink->frame_at + sent);
     if (rc != RC_OK) return rc;
     sink->at += run;
     sink->framed = false;
+    sink->ending = sink->ending || sink->frame_last;
     return RC_OK;
 }
 
@@ -77,7 +103,7 @@ static bool next_piece(struct sink *sink, const struct sink_view *view, struct s
     *run = next_run(sink, view);
     bool chunked = sink->framing == SINK_CHUNKED, end = run->size == 0 && view->complete && chunked && !sink->ending;
     sink->ending = sink->ending || end;
-    if (end || (chunked && run->size)) frame_open(sink, run->size);
+    if (end || (chunked && run->size)) frame_open(sink, view, run->size);
     return end || run->size > 0;
 }
 

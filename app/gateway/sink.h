@@ -10,6 +10,8 @@
 
 #include "app/gateway/answer.h"
 
+enum { SINK_FRAME_ROOM = 32 }; /* a chunk's head and end, and the last chunk */
+
 enum sink_framing { SINK_SIZED, SINK_CHUNKED, SINK_UNTIL_CLOSE };
 
 /* What a sink reads from: the part of a body that may be sent now, with one run of bytes left out. */
@@ -31,13 +33,18 @@ struct sink {
     struct span head_rest; /* of a reply head, and the first bytes behind it, that the socket did not take whole */
     struct span origin;
     const char *miss;
-    uint16_t frame_run, frame_at; /* of the chunk under way: its bytes, and how much of it is sent, head and end included */
+    uint16_t frame_run,
+        frame_at; /* of the chunk under way: its bytes, and how much of it is sent, head and end included */
     uint8_t framing, view, dialect, minor_version;
-    bool leader, head_sent, framed, ending, keep_alive, blocked;
+    bool leader, head_sent, framed, frame_last, ending, keep_alive, blocked;
     char id[REQUEST_ID_SIZE + 1];
     char model[40];
 };
 _Static_assert(sizeof(struct sink) <= CONNECTION_ATTACHMENT, "a sink lives in its connection");
+
+/* Puts the first run, framed, behind a chunked head that has not been sent yet, with the end when that is all: at
+ * most `most` bytes and SINK_FRAME_ROOM. */
+void sink_put_first(struct sink *sink, const struct sink_view *view, size_t most, struct text *out);
 
 /* Sends what the socket takes. RC_OK: all that may be sent now is out (and, when the view is complete, the end too:
  * *done), RC_AGAIN: the socket is full, anything else: the client is gone. */

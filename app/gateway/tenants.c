@@ -29,11 +29,20 @@ static char tenants_path[FILE_PATH_MAX];
 static char file_text[FILE_MAX];
 static bool saving;
 
-static void keyed(const char *purpose, struct span secret, uint8_t out[HASH_SIZE])
+enum purpose { VIRTUAL_KEY, PASSTHROUGH, PURPOSES };
+static unsigned char purpose_keys[PURPOSES][SHA256_SIZE];
+
+static void derive_keys(void)
 {
-    unsigned char key[SHA256_SIZE], mac[SHA256_SIZE];
-    hmac_sha256(gateway.box_secret, sizeof gateway.box_secret, purpose, strlen(purpose), key);
-    hmac_sha256(key, sizeof key, secret.data, secret.size, mac);
+    static const struct span purposes[] = {SPAN_ROW("larder virtual key"), SPAN_ROW("larder passthrough tenant")};
+    for (unsigned i = 0; i < PURPOSES; i++)
+        hmac_sha256(gateway.box_secret, sizeof gateway.box_secret, purposes[i].data, purposes[i].size, purpose_keys[i]);
+}
+
+static void keyed(enum purpose purpose, struct span secret, uint8_t out[HASH_SIZE])
+{
+    unsigned char mac[SHA256_SIZE];
+    hmac_sha256(purpose_keys[purpose], SHA256_SIZE, secret.data, secret.size, mac);
     memcpy(out, mac, HASH_SIZE);
 }
 
@@ -111,6 +120,7 @@ int tenants_open(const char *data_folder, char *message, size_t message_size)
     }
     (void)file_make_folder(folder, 0700);
     int rc = read_secret(secret, message, message_size);
+    derive_keys();
     return rc == RC_OK ? read_tenants(message, message_size) : rc;
 }
 
@@ -119,7 +129,7 @@ static const struct row *find_key(struct span key)
 {
     uint8_t hash[HASH_SIZE];
     const struct row *found = NULL;
-    keyed("larder virtual key", key, hash);
+    keyed(VIRTUAL_KEY, key, hash);
     for (unsigned i = 0; i < row_count; i++)
         if (crypto_equal(rows[i].hash, hash, HASH_SIZE) && !rows[i].revoked) found = &rows[i];
     return found;
@@ -137,7 +147,7 @@ int tenant_identify(struct request *r)
         return RC_OK;
     }
     r->tenant.kind = TENANT_PASSTHROUGH;
-    keyed("larder passthrough tenant", r->credential, r->tenant.id);
+    keyed(PASSTHROUGH, r->credential, r->tenant.id);
     return RC_OK;
 }
 
@@ -229,7 +239,7 @@ static void make_key(struct row *row, char key[TENANT_KEY_SIZE + 1])
     memcpy(key, "lk-", 3);
     hex_encode(random, sizeof random, key + 3);
     key[TENANT_KEY_SIZE] = 0;
-    keyed("larder virtual key", span_of(key, TENANT_KEY_SIZE), row->hash);
+    keyed(VIRTUAL_KEY, span_of(key, TENANT_KEY_SIZE), row->hash);
 }
 
 /* One change at a time: the file's text is shared, and saving waits. */

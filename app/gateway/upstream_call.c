@@ -8,7 +8,11 @@
 #include "platform/clock.h"
 #include "platform/log.h"
 
-enum { HEAD_EXTRA = 1024, CONTENT_TYPE_MAX = 256 /* of a reply; a longer one is left out */, BREAKER_CONNECTS = 5 /* connects in a row that open the breaker */ };
+enum {
+    HEAD_EXTRA = 1024,
+    CONTENT_TYPE_MAX = 256 /* of a reply; a longer one is left out */,
+    BREAKER_CONNECTS = 5 /* connects in a row that open the breaker */
+};
 
 /* A credential that is neither a virtual key nor proven counts as none where nobody is paid. */
 bool payment_is_welcome(const struct request *r)
@@ -27,58 +31,61 @@ enum payment payment_of(const struct request *r, const struct config_provider *p
 
 /* Fields of the request that never go up: framing and credentials are written anew, the rest belongs to this hop, to a
  * browser, or to us. */
-static const char *const kept_back[] = {"host",
-                                        "content-length",
-                                        "transfer-encoding",
-                                        "expect",
-                                        "authorization",
-                                        "x-api-key",
-                                        "accept-encoding",
-                                        "origin",
-                                        "referer",
-                                        "cookie",
-                                        "forwarded",
-                                        "via",
-                                        "prefer",
-                                        "proxy-authorization"};
+static const struct span kept_back[] = {
+    SPAN_ROW("host"),
+    SPAN_ROW("content-length"),
+    SPAN_ROW("transfer-encoding"),
+    SPAN_ROW("expect"),
+    SPAN_ROW("authorization"),
+    SPAN_ROW("x-api-key"),
+    SPAN_ROW("accept-encoding"),
+    SPAN_ROW("origin"),
+    SPAN_ROW("referer"),
+    SPAN_ROW("cookie"),
+    SPAN_ROW("forwarded"),
+    SPAN_ROW("via"),
+    SPAN_ROW("prefer"),
+    SPAN_ROW("proxy-authorization"),
+};
 
-static const char *const stays_with_origin[] = {"set-cookie",
-                                                "set-cookie2",
-                                                "alt-svc",
-                                                "strict-transport-security",
-                                                "content-length",
-                                                "transfer-encoding",
-                                                "content-encoding",
-                                                "content-type",
-                                                "date",
-                                                "server",
-                                                "age",
-                                                "cache-status",
-                                                "connection",
-                                                "keep-alive",
-                                                "access-control-allow-origin",
-                                                "access-control-expose-headers",
-                                                "x-should-retry",
-                                                "server-timing",
-                                                "trailer"};
+static const struct span stays_with_origin[] = {
+    SPAN_ROW("set-cookie"),
+    SPAN_ROW("set-cookie2"),
+    SPAN_ROW("alt-svc"),
+    SPAN_ROW("strict-transport-security"),
+    SPAN_ROW("content-length"),
+    SPAN_ROW("transfer-encoding"),
+    SPAN_ROW("content-encoding"),
+    SPAN_ROW("content-type"),
+    SPAN_ROW("date"),
+    SPAN_ROW("server"),
+    SPAN_ROW("age"),
+    SPAN_ROW("cache-status"),
+    SPAN_ROW("connection"),
+    SPAN_ROW("keep-alive"),
+    SPAN_ROW("access-control-allow-origin"),
+    SPAN_ROW("access-control-expose-headers"),
+    SPAN_ROW("x-should-retry"),
+    SPAN_ROW("server-timing"),
+    SPAN_ROW("trailer"),
+};
 
-static bool among(struct span name, const char *const *list, size_t count)
+static bool among(struct span name, const struct span *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        if (span_equal_nocase(name, span_text(list[i]))) return true;
+        if (name.size == list[i].size && span_equal_nocase(name, list[i])) return true;
     return false;
 }
 
-static bool begins(struct span name, const char *prefix)
+static bool begins(struct span name, struct span prefix)
 {
-    size_t size = strlen(prefix);
-    return name.size >= size && span_equal_nocase(span_of(name.data, size), span_of(prefix, size));
+    return name.size >= prefix.size && span_equal_nocase(span_of(name.data, prefix.size), prefix);
 }
 
 static bool goes_up(const struct http_head *head, struct span name)
 {
-    return !among(name, kept_back, sizeof kept_back / sizeof kept_back[0]) && !begins(name, "x-larder-") &&
-           !begins(name, "x-forwarded-") && !http_is_hop_by_hop(head, name);
+    return !among(name, kept_back, sizeof kept_back / sizeof kept_back[0]) && !begins(name, SPAN("x-larder-")) &&
+           !begins(name, SPAN("x-forwarded-")) && !http_is_hop_by_hop(head, name);
 }
 
 static void put_path(struct text *out, const struct request *r, const struct config_provider *provider)
@@ -168,9 +175,11 @@ int upstream_head(const struct request *r, struct span method, const struct conf
     text_put_text(&out, "Accept-Encoding: identity\r\n");
     if (body_size < 0)
         text_put_text(&out, "Transfer-Encoding: chunked\r\n\r\n");
-    else if (body_size > 0 || span_equal(method, SPAN("POST")))
-        text_format(&out, "Content-Length: %lld\r\n\r\n", (long long)body_size);
-    else
+    else if (body_size > 0 || span_equal(method, SPAN("POST"))) {
+        text_put_text(&out, "Content-Length: ");
+        text_put_i64(&out, body_size);
+        text_put(&out, "\r\n\r\n", 4);
+    } else
         text_put(&out, "\r\n", 2);
     *head = text_span(&out);
     return out.truncated ? RC_TOO_LARGE : RC_OK;
@@ -191,7 +200,7 @@ int upstream_lines(const struct http_head *head, struct arena *arena, struct spa
         if (long_id && (span_equal_nocase(name, SPAN("x-request-id")) || span_equal_nocase(name, SPAN("request-id"))))
             continue; /* ours stands for it */
         if (!among(name, stays_with_origin, sizeof stays_with_origin / sizeof stays_with_origin[0]) &&
-            !begins(name, "x-larder-") && !http_is_hop_by_hop(head, name))
+            !begins(name, SPAN("x-larder-")) && !http_is_hop_by_hop(head, name))
             put_field(&out, name, head->fields[i].value);
     }
     *lines = text_span(&out);

@@ -84,4 +84,5 @@ if __name__ == "__main__":
         print("\n".join(notes))
         while harness.tap.CLEANERS:
             harness.tap.CLEANERS.pop()()
+        harness.forget_folder()
     sys.exit(0)

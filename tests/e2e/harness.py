@@ -447,12 +447,16 @@ def same_said(got, want, *skip):
         equal(a[name], b[name], name)
 
 
+def forget_folder():
+    if _folder and not KEEP:
+        shutil.rmtree(_folder, ignore_errors=True)
+
+
 def main():
     try:
         code = tap.main()
     finally:
-        if _folder and not KEEP:
-            shutil.rmtree(_folder, ignore_errors=True)
+        forget_folder()
     sys.exit(code)
 
 

@@ -176,7 +176,7 @@ def flipped():
 @test("damage: a fault in a map is recorded, a second one moves the store aside", limit=40)
 def map_faults():
     box, _ = box_and_up()
-    box.tolerated = "SIGBUS|fault|signal"
+    box.tolerated = "SIGBUS|fault|signal|BUS on unknown"
     live = [box.chat("mapped %d [[size=20000]]" % n) for n in range(20)]
     box.wait_committed()
     box.restart()                           # nothing is in RAM now

@@ -173,11 +173,16 @@ static void hear_start(void)
     gateway_test_end = STILL_OPEN;
 }
 
+void gateway_test_hear_more(int fd)
+{
+    gateway_test_settle();
+    while (hear_some(fd)) gateway_test_settle();
+}
+
 void gateway_test_hear_now(int fd)
 {
     hear_start();
-    gateway_test_settle();
-    while (hear_some(fd)) gateway_test_settle();
+    gateway_test_hear_more(fd);
 }
 
 void gateway_test_hear(int fd, const char *until)
@@ -246,6 +251,19 @@ int gateway_test_call(void)
     }
     hear_request(fd);
     return fd;
+}
+
+int gateway_test_accept(void)
+{
+    int fd = accept_now();
+    assert_true(fd >= 0);
+    return fd;
+}
+
+void gateway_test_drink(int fd)
+{
+    gateway_test_settle();
+    while (recv(fd, gateway_test_asked, sizeof gateway_test_asked, 0) > 0) gateway_test_settle();
 }
 
 void gateway_test_asked_again(int fd)

@@ -50,6 +50,7 @@ const char *gateway_test_chat(const char *fields, const char *body);
 void gateway_test_hear(int fd, const char *until);
 /* Reads what is there now. */
 void gateway_test_hear_now(int fd);
+void gateway_test_hear_more(int fd); /* likewise, behind what was heard before */
 void gateway_test_expect(const char *part);
 void gateway_test_expect_not(const char *part);
 /* Closes; with unread bytes that is a reset. */
@@ -61,6 +62,8 @@ void gateway_test_leave(int fd);
 extern char gateway_test_asked[1 << 20];
 int gateway_test_call(void);
 void gateway_test_asked_again(int fd);
+int gateway_test_accept(void);      /* the next call, whatever it has said */
+void gateway_test_drink(int fd);    /* takes what has come */
 bool gateway_test_is_called(void); /* whether another connection waits, after settling */
 void gateway_test_answer(int fd, const char *text); /* bytes on the wire */
 void gateway_test_answer_bytes(int fd, const void *bytes, size_t size);
