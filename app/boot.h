@@ -32,6 +32,9 @@ void boot_print_plan(struct text *out);
 int boot_reload(struct text *out); /* fiber */
 void boot_shutdown(void);
 uint64_t boot_uptime_us(void);
+/* Private memory as of now (fiber: the kernel walks the page tables, which is for a worker), and as last asked. */
+size_t boot_private_measure(void);
+size_t boot_private_last(void);
 bool boot_is_ready(void);
 
 #endif

@@ -10,12 +10,32 @@
 #include "platform/metric.h"
 #include "platform/offload.h"
 #include "platform/plan.h"
+#include "platform/rc.h"
+
+static size_t private_bytes;
+
+static void measure(void *arg)
+{
+    *(size_t *)arg = plan_private_now();
+}
+
+size_t boot_private_measure(void)
+{
+    size_t bytes = 0;
+    if (offload(measure, &bytes) == RC_OK) private_bytes = bytes;
+    return private_bytes;
+}
+
+size_t boot_private_last(void)
+{
+    return private_bytes;
+}
 
 static double read_memory(const struct metric *metric)
 {
     const struct plan_term total = plan_total();
     const char *what = metric->context;
-    size_t bytes = *what == 'p' ? plan_private_now() : *what == 'c' ? total.committed : total.ceiling;
+    size_t bytes = *what == 'p' ? boot_private_last() : *what == 'c' ? total.committed : total.ceiling;
     return (double)bytes;
 }
 

@@ -60,7 +60,7 @@ static int run_status(struct command_call *call)
     text_format(call->out, "store    %u of %u entries, %llu bytes%s\n", stats.entries, stats.entries_max,
                 (unsigned long long)stats.bytes, stats.read_only ? ", READ ONLY: nothing new is kept" : "");
     text_format(call->out, "memory   %zu KiB private now, %zu KiB planned at boot, %zu KiB at most\n",
-                plan_private_now() / 1024, plan_total().committed / 1024, plan_total().ceiling / 1024);
+                boot_private_measure() / 1024, plan_total().committed / 1024, plan_total().ceiling / 1024);
     put_providers(call->out);
     return RC_OK;
 }
@@ -272,12 +272,13 @@ static int run_requests(struct command_call *call)
 static int run_plan(struct command_call *call)
 {
     boot_print_plan(call->out);
-    text_format(call->out, "private memory now: %zu KiB\n", plan_private_now() / 1024);
+    text_format(call->out, "private memory now: %zu KiB\n", boot_private_measure() / 1024);
     return RC_OK;
 }
 
 static int run_metrics(struct command_call *call)
 {
+    (void)boot_private_measure();
     (void)metric_render(call->out, 0);
     return RC_OK;
 }

@@ -70,6 +70,11 @@ static void serve_metrics(struct exchange *x)
         reply(x, 503, "text/plain", SPAN("no memory for this reply just now\n"));
         return;
     }
+    if (exchange_keep(x) != RC_OK) {
+        exchange_abort(x);
+        return;
+    }
+    (void)boot_private_measure();
     struct text out = text_on(bytes, METRICS_TEXT_MAX);
     (void)metric_render(&out, 0);
     reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", text_span(&out));
