@@ -136,6 +136,12 @@ uint32_t exact_find(const struct exact *exact, struct exact_tag tag)
     return cell != 0 ? (cell >> 8) - 1 : EXACT_NONE;
 }
 
+void exact_prefetch(const struct exact *exact, uint64_t tag_low, uint64_t id)
+{
+    __builtin_prefetch(&exact->by_tag[home_of(exact, tag_low)], 1);
+    __builtin_prefetch(&exact->by_id[home_of(exact, hash_id(id))], 1);
+}
+
 uint32_t exact_find_id(const struct exact *exact, uint64_t id)
 {
     uint64_t hash = hash_id(id);

@@ -53,6 +53,8 @@ struct exact_tag exact_tag_read(const unsigned char bytes[EXACT_TAG_SIZE]);
 
 /* EXACT_NONE when there is none. */
 uint32_t exact_find(const struct exact *exact, struct exact_tag tag);
+/* Asks for the cells of a tag and an id ahead of their use: with many entries each is a miss of the processor's cache. */
+void exact_prefetch(const struct exact *exact, uint64_t tag_low, uint64_t id);
 uint32_t exact_find_id(const struct exact *exact, uint64_t id);
 /* RC_EXISTS: an entry with this tag is there (*position); nothing changed. RC_FULL. The id may not be there already. */
 int exact_add(struct exact *exact, struct exact_tag tag, uint64_t id, uint32_t created_s, uint32_t ttl_s,

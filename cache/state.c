@@ -12,6 +12,7 @@ struct state_head {
 };
 static_assert(sizeof(struct state_head) == 24, "no hidden bytes");
 
+enum { AHEAD = 16 /* ids whose cells are asked for before they are looked up */ };
 enum { ID_BYTES = 6, PART_IDS = (ENTRIES_STATE_PART - (int)sizeof(struct state_head)) / ID_BYTES };
 
 /* Lane only, filled and queued in one call. */
@@ -77,6 +78,13 @@ struct restoring {
     uint64_t below, hand;
 };
 
+static uint64_t part_id(struct span part, uint32_t i)
+{
+    uint64_t id = 0;
+    memcpy(&id, part.data + sizeof(struct state_head) + (size_t)i * ID_BYTES, ID_BYTES);
+    return id;
+}
+
 static void restore_part(void *context, struct span value)
 {
     struct restoring *restoring = context;
@@ -88,9 +96,8 @@ static void restore_part(void *context, struct span value)
     if (head.below > restoring->below) restoring->below = head.below;
     restoring->hand = head.hand;
     for (uint32_t i = 0; i < head.count; i++) {
-        uint64_t id = 0;
-        memcpy(&id, value.data + sizeof head + (size_t)i * ID_BYTES, ID_BYTES);
-        uint32_t position = exact_find_id(restoring->state->exact, id);
+        if (i + AHEAD < head.count) exact_prefetch(restoring->state->exact, 0, part_id(value, i + AHEAD));
+        uint32_t position = exact_find_id(restoring->state->exact, part_id(value, i));
         if (position != EXACT_NONE) evict_promote(restoring->state->evict, position);
     }
 }

@@ -180,7 +180,9 @@ void plan_measure(void)
 {
     size_t known = 0;
     for (size_t i = 0; i < term_count; i++) {
-        size_t held = bases[i] ? resident(bases[i], terms[i].reserved) : 0;
+        /* Ranges larger than what they may hold are shared out by a budget: gigabytes to look through for nothing. */
+        bool shared = terms[i].reserved > terms[i].ceiling;
+        size_t held = bases[i] && !shared ? resident(bases[i], terms[i].reserved) : 0;
         if (bases[i] && terms[i].committed == 0) terms[i].committed = held;
         known += dry_run && bases[i] ? held : terms[i].committed;
     }

@@ -118,8 +118,10 @@ semantic: {{embedder: none}}
 storage: {{{", ".join(f"{k}: {v}" for k, v in storage.items())}}}
 providers:
   - {{name: bench, dialect: openai, base_url: "http://127.0.0.1:{upstream.port}/v1", passthrough: true, concurrent: 128}}
+  - {{name: secure, dialect: anthropic, base_url: "https://127.0.0.1:9", passthrough: true, ca: system}}
 routes:
   - {{match: {{dialect: openai, model: "*"}}, providers: [bench], packs: []}}
+  - {{match: {{dialect: anthropic, model: "*"}}, providers: [secure], packs: []}}
 packs: []
 """)
         self.log = open(self.folder / "log", "ab")
