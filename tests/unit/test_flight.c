@@ -239,7 +239,9 @@ static void test_too_large_for_the_other_form(void **state)
     gateway_test_answer(up, STREAM_HEAD);
     for (unsigned i = 0; i < 20; i++) {
         for (size_t k = 0; k < sizeof piece - 1; k++) piece[k] = (char)('a' + (k * 7 + i) % 26);
-        say_wanted(up, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
+        char start[80];
+        snprintf(start, sizeof start, "data: {\"id\":\"%u\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"", i);
+        say_wanted(up, start);
         say_wanted(up, piece);
         say_wanted(up, "\"}}]}\n\n");
     }
