@@ -48,6 +48,11 @@ void gateway_test_settle(void)
     for (unsigned i = 0; i < SETTLE_TURNS; i++) assert_int_equal(loop_turn(i % 3 == 2 ? 2000 : 0), RC_OK);
 }
 
+void gateway_test_turn(void)
+{
+    assert_int_equal(loop_turn(1000), RC_OK);
+}
+
 struct body {
     void (*run)(void *arg);
     void *arg;
@@ -260,10 +265,17 @@ int gateway_test_accept(void)
     return fd;
 }
 
-void gateway_test_drink(int fd)
+size_t gateway_test_drink(int fd)
 {
+    size_t size = 0;
+    ssize_t got;
     gateway_test_settle();
-    while (recv(fd, gateway_test_asked, sizeof gateway_test_asked, 0) > 0) gateway_test_settle();
+    while ((got = recv(fd, gateway_test_asked, sizeof gateway_test_asked - 1, 0)) > 0) {
+        gateway_test_asked[got] = 0;
+        size += (size_t)got;
+        gateway_test_settle();
+    }
+    return size;
 }
 
 void gateway_test_asked_again(int fd)

@@ -37,6 +37,7 @@ void gateway_test_stop(void);
 
 /* Lets everything that is due happen, cold reads too. */
 void gateway_test_settle(void);
+void gateway_test_turn(void); /* of the loop, a millisecond at most */
 /* Runs `body` on a fiber and turns the loop until it has ended. */
 void gateway_test_fiber(void (*body)(void *arg), void *arg);
 
@@ -63,7 +64,7 @@ extern char gateway_test_asked[1 << 20];
 int gateway_test_call(void);
 void gateway_test_asked_again(int fd);
 int gateway_test_accept(void);                      /* the next call, whatever it has said */
-void gateway_test_drink(int fd);                    /* takes what has come */
+size_t gateway_test_drink(int fd);                  /* takes what has come; how much */
 bool gateway_test_is_called(void);                  /* whether another connection waits, after settling */
 void gateway_test_answer(int fd, const char *text); /* bytes on the wire */
 void gateway_test_answer_bytes(int fd, const void *bytes, size_t size);

@@ -127,62 +127,92 @@ static void test_every_form(void **state)
     }
 }
 
+enum { PIPED = 40, READERS = 3 };
+
+/* Slow clients that pipeline hits of one entry: each head is its own, whoever is answered while it waits. */
 static void test_pipelined_hits(void **state)
 {
     static char requests[20000];
+    static char ids[PIPED * READERS][REQUEST_ID_SIZE + 1];
+    unsigned count = 0;
+    int fd[READERS];
     size_t size = 0;
     (void)state;
     store("piped", "piped answer");
-    for (unsigned i = 0; i < 40; i++)
+    for (unsigned i = 0; i < PIPED; i++)
         size += (size_t)snprintf(requests + size, sizeof requests - size, "%s",
                                  gateway_test_chat(KEY, gateway_test_body("piped", i % 3 == 2 ? STREAM : "")));
-    int fd = gateway_test_dial_slow();
-    gateway_test_say(fd, requests);
-    gateway_test_say(fd, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
-    gateway_test_hear(fd, "Larder is here");
-    unsigned count = 0;
-    for (const char *at = gateway_test_heard; (at = strstr(at, "x-larder-hit: exact\r\n")); at++) count++;
-    assert_int_equal(count, 40);
-    gateway_test_leave(fd);
+    for (unsigned i = 0; i < READERS; i++) {
+        fd[i] = gateway_test_dial_slow();
+        gateway_test_say(fd[i], requests);
+        gateway_test_say(fd[i], "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        gateway_test_settle();
+    }
+    for (unsigned i = 0; i < READERS; i++) {
+        gateway_test_hear(fd[i], "Larder is here");
+        unsigned hits = 0;
+        for (const char *at = gateway_test_heard; (at = strstr(at, "\r\nx-request-id:")); hits++) {
+            at += strlen("\r\nx-request-id:");
+            if (hits < PIPED) snprintf(ids[count++], sizeof ids[0], "%.36s", at + strspn(at, " "));
+        }
+        assert_int_equal(hits, PIPED + 1);
+        gateway_test_leave(fd[i]);
+    }
+    for (unsigned i = 0; i < count; i++) {
+        assert_memory_equal(ids[i], "req_", 4);
+        assert_int_equal(strlen(ids[i]), REQUEST_ID_SIZE);
+        for (unsigned k = 0; k < i; k++) assert_string_not_equal(ids[k], ids[i]);
+    }
 }
 
-/* A large answer to a client that reads late, dropped from Hot and purged while it is under way. */
-static void test_a_slow_reader_keeps_its_bytes(void **state)
+#define FRONT                                                                                               \
+    "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
+    "\"message\":"                                                                                          \
+    "{\"role\":\"assistant\",\"content\":\""
+#define BACK "\"},\"finish_reason\":\"stop\"}]}"
+
+/* Stored and in Hot. */
+static void store_large(const char *question, char letter)
 {
     static char large[40001];
     char head[200];
-    (void)state;
-    memset(large, 'L', sizeof large - 1);
-    int fd = ask(KEY, "slow reader", ""), up = gateway_test_call();
-    static const char front[] =
-        "{\"id\":\"c\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,"
-        "\"message\":{\"role\":\"assistant\",\"content\":\"";
-    static const char back[] = "\"},\"finish_reason\":\"stop\"}]}";
+    memset(large, letter, sizeof large - 1);
+    int fd = ask(KEY, question, ""), up = gateway_test_call();
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
-             sizeof front + sizeof large + sizeof back - 3);
+             sizeof FRONT + sizeof large + sizeof BACK - 3);
     gateway_test_answer(up, head);
-    gateway_test_answer(up, front);
+    gateway_test_answer(up, FRONT);
     gateway_test_answer(up, large);
-    gateway_test_answer(up, back);
-    gateway_test_hear(fd, back);
+    gateway_test_answer(up, BACK);
+    gateway_test_hear(fd, BACK);
     gateway_test_leave(fd);
     close(up);
-    expect_hit(KEY, "slow reader", "", back);
-    int slow[3];
-    for (unsigned i = 0; i < 3; i++) {
+    expect_hit(KEY, question, "", BACK);
+}
+
+/* A large answer to clients that read late: dropped from Hot, and its place wanted by others, while it is under way. */
+static void test_a_slow_reader_keeps_its_bytes(void **state)
+{
+    int slow[READERS];
+    (void)state;
+    store_large("slow reader", 'L');
+    for (unsigned i = 0; i < READERS; i++) {
         slow[i] = gateway_test_dial_slow();
         gateway_test_say(slow[i], gateway_test_chat(KEY, gateway_test_body("slow reader", "")));
         gateway_test_settle();
     }
-    assert_int_equal(server_busy(&boot.api), 3);
+    assert_int_equal(server_busy(&boot.api), READERS);
     hot_clear();
-    store("another that may take its place", "x");
-    expect_hit(KEY, "another that may take its place", "", "\"total_tokens\":2}}");
-    for (unsigned i = 0; i < 3; i++) {
-        gateway_test_hear(slow[i], back);
+    for (unsigned i = 0; i < 24; i++) {
+        char question[30];
+        snprintf(question, sizeof question, "takes its place %u", i);
+        store_large(question, 'x');
+    }
+    for (unsigned i = 0; i < READERS; i++) {
+        gateway_test_hear(slow[i], BACK);
         const char *body = strstr(gateway_test_heard, "\r\n\r\n") + 4;
-        assert_memory_equal(body, front, sizeof front - 1);
-        assert_memory_equal(body + sizeof front - 1, large, sizeof large - 1);
+        assert_memory_equal(body, FRONT, sizeof FRONT - 1);
+        assert_int_equal(strspn(body + sizeof FRONT - 1, "L"), 40000);
         gateway_test_leave(slow[i]);
     }
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_flight.c — one upstream call and everyone who waits for it: who comes when is decided here. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "app/gateway/flight.h"
@@ -199,18 +201,49 @@ static void test_object_that_is_no_answer_goes_as_it_came(void **state)
     close(up);
 }
 
+/* The body of what was heard, out of its chunks; fails on any byte that is not chunked coding. */
+static size_t unchunk(char *to)
+{
+    const char *at = strstr(gateway_test_heard, "\r\n\r\n") + 4;
+    size_t size = 0, run;
+    do {
+        char *end;
+        run = strtoul(at, &end, 16);
+        assert_memory_equal(end, "\r\n", 2);
+        memcpy(to + size, end + 2, run);
+        size += run;
+        at = end + 2 + run;
+        assert_memory_equal(at, "\r\n", 2);
+        at += 2;
+    } while (run);
+    assert_int_equal(at - gateway_test_heard, gateway_test_heard_size);
+    return size;
+}
+
+static char wanted[200000], got[200000];
+
+/* A chunk that the sink shall see byte for byte. */
+static void say_wanted(int up, const char *text)
+{
+    strcat(wanted, text);
+    say_chunk(up, text);
+}
+
 static void test_too_large_for_the_other_form(void **state)
 {
     static char piece[8001];
     (void)state;
-    memset(piece, 'y', sizeof piece - 1);
+    wanted[0] = 0;
     int leader = ask("large", STREAM), up = gateway_test_call();
     int object = ask("large", "");
     gateway_test_answer(up, STREAM_HEAD);
-    for (unsigned i = 0; i < 12; i++) {
-        say_chunk(up, "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"");
-        say_chunk(up, piece);
-        say_chunk(up, "\"}}]}\n\n");
+    for (unsigned i = 0; i < 20; i++) {
+        for (size_t k = 0; k < sizeof piece - 1; k++) piece[k] = (char)('a' + (k * 7 + i) % 26);
+        char start[80];
+        snprintf(start, sizeof start, "data: {\"id\":\"%u\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"", i);
+        say_wanted(up, start);
+        say_wanted(up, piece);
+        say_wanted(up, "\"}}]}\n\n");
     }
     gateway_test_hear(object, "");
     gateway_test_expect("HTTP/1.1 503 ");
@@ -220,10 +253,13 @@ static void test_too_large_for_the_other_form(void **state)
     int second = gateway_test_call();
     gateway_test_answer(second, gateway_test_object("short"));
     gateway_test_hear(joiner, "short");
-    say_chunk(up, STOP DONE);
+    say_wanted(up, STOP);
+    say_chunk(up, USAGE);
+    say_wanted(up, DONE);
     gateway_test_answer(up, "0\r\n\r\n");
     gateway_test_hear(leader, "[DONE]\n\n\r\n0\r\n\r\n");
-    assert_true(gateway_test_heard_size > 12 * (sizeof piece - 1));
+    assert_int_equal(unchunk(got), strlen(wanted));
+    assert_memory_equal(got, wanted, strlen(wanted));
     gateway_test_leave(leader);
     gateway_test_leave(object);
     gateway_test_leave(joiner);
@@ -500,6 +536,69 @@ static void test_slow_sinks_keep_the_place(void **state)
     }
 }
 
+/* The provider's own field for the leader, ours for a follower: each has it once. */
+static void test_retry_after(void **state)
+{
+    (void)state;
+    int leader = ask("limited", ""), up = gateway_test_call(), follower = ask("limited", "");
+    gateway_test_answer(up, "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7\r\nContent-Type: application/json\r\n"
+                            "Content-Length: 2\r\n\r\n{}");
+    for (unsigned i = 0; i < 2; i++) {
+        int fd = i ? follower : leader;
+        gateway_test_hear(fd, "{}");
+        gateway_test_expect("HTTP/1.1 429 ");
+        gateway_test_expect("x-should-retry: false\r\n");
+        const char *at = strstr(gateway_test_heard, "Retry-After: 7\r\n");
+        assert_non_null(at);
+        assert_null(strstr(at + 1, "Retry-After"));
+        gateway_test_leave(fd);
+    }
+    close(up);
+}
+
+/* Misses pipelined by a client that reads little by little: heads and first bytes wait for room at every place. */
+static void test_pipelined_misses_through_a_narrow_socket(void **state)
+{
+    enum { MISSES = 60 };
+    static char heard[MISSES * 2000];
+    size_t size = 0;
+    int up = -1, fd = gateway_test_dial_slow();
+    unsigned answered = 0;
+    (void)state;
+    for (unsigned i = 0; i < MISSES; i++) {
+        char question[40];
+        snprintf(question, sizeof question, "narrow %u", i);
+        gateway_test_say(fd, gateway_test_chat(KEY, gateway_test_body(question, i % 4 == 3 ? STREAM : "")));
+    }
+    for (unsigned turns = 0; turns < 4000 && strstr(heard, "answer 59") == NULL; turns++) {
+        char answer[40];
+        gateway_test_turn();
+        if (up < 0 && gateway_test_is_called()) up = gateway_test_accept();
+        if (up >= 0 && gateway_test_drink(up) > 0) {
+            snprintf(answer, sizeof answer, "answer %u", answered++);
+            gateway_test_answer(up, gateway_test_object(answer));
+        } else {
+            ssize_t some = recv(fd, heard + size, 211, 0);
+            size += some > 0 ? (size_t)some : 0;
+        }
+    }
+    const char *at = heard;
+    for (unsigned i = 0; i < MISSES; i++) {
+        char answer[40];
+        snprintf(answer, sizeof answer, "answer %u\"", i);
+        assert_memory_equal(at, "HTTP/1.1 200 OK\r\n", 17);
+        const char *body = strstr(at, "\r\n\r\n") + 4, *length = strstr(at, "Content-Length: ");
+        assert_true(length && length < body);
+        if (i == MISSES - 1) break;
+        at = body + strtoul(length + 16, NULL, 10);
+        const char *said = strstr(body, answer);
+        if (!said || said > at) fail_msg("not \"%s\" in %.3000s", answer, body);
+    }
+    gateway_test_hear_now(fd);
+    gateway_test_leave(fd);
+    close(up);
+}
+
 /* ---- offline */
 
 static void test_offline_pack_in_each_form(void **state)
@@ -572,6 +671,8 @@ int main(void)
         T(test_a_cancelled_call_is_not_joined),
         T(test_an_older_configurations_call_is_not_joined),
         T(test_slow_sinks_keep_the_place),
+        T(test_retry_after),
+        T(test_pipelined_misses_through_a_narrow_socket),
         T(test_offline_pack_in_each_form),
         T(test_provider_away),
     };
