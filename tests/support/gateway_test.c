@@ -193,8 +193,7 @@ void gateway_test_hear(int fd, const char *until)
         assert_int_equal(loop_turn(1000), RC_OK);
         while (hear_some(fd)) continue;
         size_t size = strlen(until);
-        if (size && gateway_test_heard_size >= size &&
-            memmem(gateway_test_heard, gateway_test_heard_size, until, size))
+        if (size && gateway_test_heard_size >= size && memmem(gateway_test_heard, gateway_test_heard_size, until, size))
             return;
         if (time(NULL) > end) fail_msg("never heard \"%s\", only: %.2000s", until, gateway_test_heard);
     }
@@ -229,7 +228,8 @@ static void hear_request(int fd)
         if (got < 0) continue;
         size += (size_t)got;
         gateway_test_asked[size] = 0;
-        const char *blank = strstr(gateway_test_asked, "\r\n\r\n"), *length = strstr(gateway_test_asked, "Content-Length: ");
+        const char *blank = strstr(gateway_test_asked, "\r\n\r\n"),
+                   *length = strstr(gateway_test_asked, "Content-Length: ");
         if (blank) whole = (size_t)(blank - gateway_test_asked) + 4 + (length ? strtoul(length + 16, NULL, 10) : 0);
     }
 }
@@ -396,7 +396,8 @@ void gateway_test_stop(void)
 const char *gateway_test_chat(const char *fields, const char *body)
 {
     static char text[1 << 20];
-    snprintf(text, sizeof text, "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %zu\r\n\r\n%s", fields,
+    snprintf(text, sizeof text,
+             "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n%sContent-Length: %zu\r\n\r\n%s", fields,
              strlen(body), body);
     return text;
 }
@@ -413,12 +414,13 @@ const char *gateway_test_body(const char *question, const char *more)
 const char *gateway_test_object(const char *answer)
 {
     static char text[8192], body[4096];
-    snprintf(body, sizeof body,
-             "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,"
-             "\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},\"finish_reason\":\"stop\"}],"
-             "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}",
-             answer);
-    snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(body),
-             body);
+    snprintf(
+        body, sizeof body,
+        "{\"id\":\"chatcmpl-1\",\"object\":\"chat.completion\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,"
+        "\"message\":{\"role\":\"assistant\",\"content\":\"%s\"},\"finish_reason\":\"stop\"}],"
+        "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}",
+        answer);
+    snprintf(text, sizeof text, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+             strlen(body), body);
     return text;
 }

@@ -62,12 +62,12 @@ void gateway_test_leave(int fd);
 extern char gateway_test_asked[1 << 20];
 int gateway_test_call(void);
 void gateway_test_asked_again(int fd);
-int gateway_test_accept(void);      /* the next call, whatever it has said */
-void gateway_test_drink(int fd);    /* takes what has come */
-bool gateway_test_is_called(void); /* whether another connection waits, after settling */
+int gateway_test_accept(void);                      /* the next call, whatever it has said */
+void gateway_test_drink(int fd);                    /* takes what has come */
+bool gateway_test_is_called(void);                  /* whether another connection waits, after settling */
 void gateway_test_answer(int fd, const char *text); /* bytes on the wire */
 void gateway_test_answer_bytes(int fd, const void *bytes, size_t size);
-void gateway_test_cut(int fd);  /* orderly end */
+void gateway_test_cut(int fd); /* orderly end */
 void gateway_test_reset(int fd);
 /* Refuses connections from here on, and takes them again. */
 void gateway_test_upstream_down(void);

@@ -9,13 +9,15 @@
 #include "tests/support/gateway_test.h"
 
 #define STREAM_HEAD "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-#define DELTA(text) \
-    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
+#define DELTA(text)                                                                                                \
+    "data: "                                                                                                       \
+    "{\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
     "\"delta\":{\"role\":\"assistant\",\"content\":\"" text "\"},\"finish_reason\":null}]}\n\n"
-#define STOP \
-    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
+#define STOP                                                                                                       \
+    "data: "                                                                                                       \
+    "{\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
     "\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n"
-#define USAGE \
+#define USAGE                                                                                                 \
     "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[]," \
     "\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}\n\n"
 #define DONE "data: [DONE]\n\n"
@@ -81,7 +83,9 @@ static void test_leader_and_follower(void **state)
     assert_false(gateway_test_is_called());
     assert_int_equal(gateway.in_flight, 1);
     gateway_test_answer(up, gateway_test_object("for both"));
-    gateway_test_hear(leader, "for both\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":1,\"total_tokens\":2}}");
+    gateway_test_hear(leader, "for "
+                              "both\"},\"finish_reason\":\"stop\"}],\"usage\":{\"prompt_tokens\":1,\"completion_"
+                              "tokens\":1,\"total_tokens\":2}}");
     gateway_test_expect("x-larder-hit: none\r\n");
     gateway_test_expect("Cache-Status: larder; fwd=miss; stored\r\n");
     gateway_test_hear(follower, "\"total_tokens\":2}}");
@@ -235,7 +239,8 @@ static void test_hidden_usage_promises_no_length(void **state)
     char head[160];
     (void)state;
     int fd = ask("sized stream", STREAM), up = gateway_test_call();
-    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n", sizeof body - 1);
+    snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nContent-Length: %zu\r\n\r\n",
+             sizeof body - 1);
     gateway_test_answer(up, head);
     gateway_test_settle();
     gateway_test_answer(up, body);
@@ -254,7 +259,8 @@ static void test_http_1_0(void **state)
     int fd = gateway_test_dial();
     char request[600];
     const char *body = gateway_test_body("old", STREAM);
-    snprintf(request, sizeof request, "POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\n" KEY "Content-Length: %zu\r\n\r\n%s",
+    snprintf(request, sizeof request,
+             "POST /v1/chat/completions HTTP/1.0\r\nHost: localhost\r\n" KEY "Content-Length: %zu\r\n\r\n%s",
              strlen(body), body);
     gateway_test_say(fd, request);
     int up = gateway_test_call();
@@ -315,7 +321,8 @@ static void test_compressed_above_parse_max(void **state)
     (void)state;
     int fd = ask("squeezed", ""), up = gateway_test_call();
     snprintf(head, sizeof head,
-             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n", sizeof squeezed);
+             "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: gzip\r\nContent-Length: %zu\r\n\r\n",
+             sizeof squeezed);
     gateway_test_answer(up, head);
     gateway_test_answer_bytes(up, squeezed, sizeof squeezed);
     gateway_test_hear(fd, "\r\n0\r\n\r\n");
@@ -333,7 +340,9 @@ static void test_compressed_and_damaged(void **state)
     (void)state;
     int leader = ask("damaged", ""), up = gateway_test_call();
     int stream = ask("damaged", STREAM);
-    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 40\r\n\r\n");
+    gateway_test_answer(
+        up,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 40\r\n\r\n");
     gateway_test_answer_bytes(up, squeezed, 12);
     gateway_test_answer(up, "this is no gzip any more....");
     gateway_test_hear(stream, "");
@@ -350,7 +359,9 @@ static void test_unknown_coding(void **state)
 {
     (void)state;
     int fd = ask("br", ""), up = gateway_test_call();
-    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\nabc");
+    gateway_test_answer(
+        up,
+        "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\nabc");
     gateway_test_hear(fd, "\"code\":\"coding\"");
     gateway_test_expect("HTTP/1.1 502 ");
     gateway_test_expect_not("abc");
@@ -474,7 +485,8 @@ static void test_slow_sinks_keep_the_place(void **state)
     gateway_test_expect("Retry-After: 1\r\n");
     gateway_test_leave(refused);
     for (unsigned i = 0; i < taken; i++) {
-        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n", sizeof large - 1);
+        snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %zu\r\n\r\n",
+                 sizeof large - 1);
         gateway_test_answer(up[i], head);
         gateway_test_answer(up[i], large);
     }

@@ -139,7 +139,8 @@ static void test_a_refused_credential_has_no_hits(void **state)
     store(key, "once fine", "kept");
     expect_hit(key, "once fine", "kept");
     int fd = ask(key, "then refused"), up = gateway_test_call();
-    gateway_test_answer(up, "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
+    gateway_test_answer(up,
+                        "HTTP/1.1 401 Unauthorized\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}");
     gateway_test_hear(fd, "{}");
     gateway_test_expect("HTTP/1.1 401 ");
     gateway_test_leave(fd);
@@ -173,7 +174,8 @@ static void test_a_passage(void **state)
     int fd = say("GET /v1/files?limit=2 HTTP/1.1\r\nHost: localhost\r\n" KEY "\r\n"), up = gateway_test_call();
     assert_non_null(strstr(gateway_test_asked, "GET /v1/files?limit=2 HTTP/1.1\r\n"));
     assert_int_equal(gateway.in_flight, 1);
-    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: text/x-own\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    gateway_test_answer(
+        up, "HTTP/1.1 200 OK\r\nContent-Type: text/x-own\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     gateway_test_hear(fd, "hello\r\n");
     gateway_test_answer(up, "0\r\n\r\n");
     gateway_test_hear(fd, "0\r\n\r\n");
@@ -204,7 +206,8 @@ static void test_a_passage_cut(void **state)
 {
     (void)state;
     int fd = say("GET /v1/files HTTP/1.1\r\nHost: localhost\r\n" KEY "\r\n"), up = gateway_test_call();
-    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: text/x-own\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
+    gateway_test_answer(
+        up, "HTTP/1.1 200 OK\r\nContent-Type: text/x-own\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n");
     gateway_test_settle();
     gateway_test_cut(up);
     gateway_test_hear(fd, "");
@@ -230,7 +233,8 @@ static void test_bad_uploads_do_not_open_the_breaker(void **state)
 {
     (void)state;
     for (unsigned i = 0; i < 7; i++) {
-        int fd = say("POST /v1/files HTTP/1.1\r\nHost: localhost\r\n" KEY "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+        int fd =
+            say("POST /v1/files HTTP/1.1\r\nHost: localhost\r\n" KEY "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
         int up = -1;
         while (gateway_test_is_called()) up = gateway_test_accept();
         gateway_test_say(fd, "this is no chunk\r\n");
@@ -259,7 +263,9 @@ static void test_an_early_answer_to_an_upload(void **state)
     int up = gateway_test_accept();
     gateway_test_say(fd, piece);
     gateway_test_settle();
-    gateway_test_answer(up, "HTTP/1.1 413 Too Large\r\nContent-Type: text/plain\r\nContent-Length: 7\r\nConnection: close\r\n\r\ntoo big");
+    gateway_test_answer(
+        up,
+        "HTTP/1.1 413 Too Large\r\nContent-Type: text/plain\r\nContent-Length: 7\r\nConnection: close\r\n\r\ntoo big");
     gateway_test_drink(up);
     gateway_test_cut(up);
     for (unsigned i = 0; i < 4; i++) gateway_test_say(fd, piece);
@@ -343,20 +349,13 @@ static int stop(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        T(test_a_late_body_keeps_its_credential),
-        T(test_a_virtual_key_stays_here),
-        T(test_a_place_holder_beside_a_key),
-        T(test_a_refused_credential_has_no_hits),
-        T(test_an_origin_that_is_none),
-        T(test_a_passage),
-        T(test_passages_of_head_and_304),
-        T(test_a_passage_cut),
-        T(test_a_passage_without_an_answer),
-        T(test_bad_uploads_do_not_open_the_breaker),
-        T(test_an_early_answer_to_an_upload),
-        T(test_a_refused_probe_does_not_put_off_the_next),
-        T(test_what_is_no_list_is_not_kept),
-        T(test_a_reload_stays_within_boot),
+        T(test_a_late_body_keeps_its_credential), T(test_a_virtual_key_stays_here),
+        T(test_a_place_holder_beside_a_key),      T(test_a_refused_credential_has_no_hits),
+        T(test_an_origin_that_is_none),           T(test_a_passage),
+        T(test_passages_of_head_and_304),         T(test_a_passage_cut),
+        T(test_a_passage_without_an_answer),      T(test_bad_uploads_do_not_open_the_breaker),
+        T(test_an_early_answer_to_an_upload),     T(test_a_refused_probe_does_not_put_off_the_next),
+        T(test_what_is_no_list_is_not_kept),      T(test_a_reload_stays_within_boot),
     };
     return cmocka_run_group_tests_name("gateway", tests, start, stop);
 }

@@ -18,9 +18,11 @@
 #define ONE "Authorization: Bearer sk-one\r\n"
 #define TWO "Authorization: Bearer sk-two\r\n"
 #define STREAM ",\"stream\":true"
-#define EVENTS                                                                                                          \
-    "data: {\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0,"   \
-    "\"delta\":{\"role\":\"assistant\",\"content\":\"streamed answer\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n"
+#define EVENTS                                                                                                     \
+    "data: "                                                                                                       \
+    "{\"id\":\"c1\",\"object\":\"chat.completion.chunk\",\"created\":1,\"model\":\"m\",\"choices\":[{\"index\":0," \
+    "\"delta\":{\"role\":\"assistant\",\"content\":\"streamed answer\"},\"finish_reason\":\"stop\"}]}\n\ndata: "   \
+    "[DONE]\n\n"
 
 void *__real_arena_take(struct arena *arena, size_t size, size_t align);
 void *__real_arena_take_zeroed(struct arena *arena, size_t size, size_t align);
@@ -83,7 +85,8 @@ static void answer_calls(bool stream)
         const char *who = strstr(gateway_test_asked, "sk-two") ? names[1] : names[0];
         snprintf(answer, sizeof answer, "answer for %s", who);
         if (stream)
-            snprintf(reply, sizeof reply, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n%s", EVENTS);
+            snprintf(reply, sizeof reply,
+                     "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n%s", EVENTS);
         else
             snprintf(reply, sizeof reply, "%s", gateway_test_object(answer));
         gateway_test_answer(up, reply);
@@ -94,7 +97,8 @@ static void answer_calls(bool stream)
 /* A whole reply by its own framing, or an end. */
 static bool is_whole(void)
 {
-    const char *blank = strstr(gateway_test_heard, "\r\n\r\n"), *length = strstr(gateway_test_heard, "Content-Length: ");
+    const char *blank = strstr(gateway_test_heard, "\r\n\r\n"),
+               *length = strstr(gateway_test_heard, "Content-Length: ");
     if (!blank) return false;
     if (length && length < blank)
         return gateway_test_heard_size == (size_t)(blank - gateway_test_heard) + 4 + strtoul(length + 16, NULL, 10);
@@ -115,7 +119,8 @@ static bool look(int fd, const char *wanted)
         gateway_test_hear_more(fd);
     }
     bool ok = starts("HTTP/1.1 200 OK\r\n");
-    if (gateway_test_end == STILL_OPEN && !is_whole()) fail_msg("the client waits for ever: \"%s\"", gateway_test_heard);
+    if (gateway_test_end == STILL_OPEN && !is_whole())
+        fail_msg("the client waits for ever: \"%s\"", gateway_test_heard);
     if (gateway_test_heard_size == 0 || gateway_test_end == WAS_RESET) return false; /* aborted */
     if (!is_whole()) fail_msg("neither whole nor aborted: %s", gateway_test_heard);
     gateway_test_expect("x-larder-overhead-us: ");

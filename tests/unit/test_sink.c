@@ -144,7 +144,8 @@ static void test_empty(void **state)
 
 static void test_hidden_run(void **state)
 {
-    static const struct sink_view view = {.data = "abcXXXdef", .size = 9, .skip_from = 3, .skip_to = 6, .complete = true};
+    static const struct sink_view view = {
+        .data = "abcXXXdef", .size = 9, .skip_from = 3, .skip_to = 6, .complete = true};
     struct sink sink;
     bool done;
     (void)state;
@@ -155,7 +156,8 @@ static void test_hidden_run(void **state)
     assert_int_equal(sink_pump(&sink, &view, &done), RC_OK);
     expect_wire("3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n");
     start(&sink, SINK_SIZED);
-    assert_int_equal(sink_pump(&sink, &(struct sink_view){.data = "XX", .size = 2, .skip_to = 2, .complete = true}, &done), RC_OK);
+    assert_int_equal(
+        sink_pump(&sink, &(struct sink_view){.data = "XX", .size = 2, .skip_to = 2, .complete = true}, &done), RC_OK);
     assert_true(done);
     expect_wire("");
 }
@@ -249,7 +251,10 @@ static void test_large_body_through_a_narrow_socket(void **state)
             recorded += (size_t)rand() % 9000;
             if (recorded > sizeof body) recorded = sizeof body;
             room = (size_t)rand() % (seals ? 40000 : 7000);
-            struct sink_view view = {.data = body, .size = recorded, .skip_from = 30000, .skip_to = recorded >= 35000 ? 35000 : 30000,
+            struct sink_view view = {.data = body,
+                                     .size = recorded,
+                                     .skip_from = 30000,
+                                     .skip_to = recorded >= 35000 ? 35000 : 30000,
                                      .complete = recorded == sizeof body};
             if (recorded > 30000 && recorded < 35000) view.size = 30000;
             (void)sink_pump(&sink, &view, &done);
