@@ -35,7 +35,7 @@ enum {
     REPLY_MAX = 65536,
     REQUEST_MAX = 8192,
     DIGITS = 8,
-    STEPS = 64,             /* of a histogram: linear parts of each power of two */
+    STEPS = 64, /* of a histogram: linear parts of each power of two */
     SCALES = 32,
     FIELDS_MAX = 8,
     EVENTS = 128,
@@ -45,7 +45,7 @@ enum {
 
 struct asker {
     int fd;
-    size_t got, head_size, total;   /* total: 0 while it is not known (chunked) */
+    size_t got, head_size, total; /* total: 0 while it is not known (chunked) */
     uint64_t sent_ns, first_ns;
     char tail[7];
 };
@@ -293,9 +293,10 @@ static void read_option(int letter)
 
 static void print(double seconds, double cpu)
 {
-    printf("{\"requests\": %llu, \"errors\": %llu, \"seconds\": %.6f, \"rate\": %.1f, \"own_cpu\": %.3f, \"bytes\": %llu",
-           (unsigned long long)answered, (unsigned long long)errors, seconds, (double)answered / seconds, cpu / seconds,
-           (unsigned long long)bytes_in);
+    printf(
+        "{\"requests\": %llu, \"errors\": %llu, \"seconds\": %.6f, \"rate\": %.1f, \"own_cpu\": %.3f, \"bytes\": %llu",
+        (unsigned long long)answered, (unsigned long long)errors, seconds, (double)answered / seconds, cpu / seconds,
+        (unsigned long long)bytes_in);
     printf(", \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f, \"p999\": %.3f, \"max\": %.3f", quantile_us(&whole, 0.5),
            quantile_us(&whole, 0.9), quantile_us(&whole, 0.99), quantile_us(&whole, 0.999), (double)whole.max / 1000);
     printf(", \"first_p50\": %.3f, \"first_p99\": %.3f", quantile_us(&first, 0.5), quantile_us(&first, 0.99));

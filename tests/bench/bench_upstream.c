@@ -33,12 +33,13 @@ static void compose_object(void)
     char content[CONTENT_SIZE + 1], body[REPLY_MAX];
     for (int i = 0; i < CONTENT_SIZE; i++) content[i] = i % 6 == 5 ? ' ' : (char)('a' + i % 23);
     content[CONTENT_SIZE] = 0;
-    int size = snprintf(body, sizeof body,
-                        "{\"id\":\"chatcmpl-BenchmarkAnswer0123456789abc\",\"object\":\"chat.completion\",\"created\":1793000000,"
-                        "\"model\":\"gpt-4o-mini-2024-07-18\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
-                        "\"content\":\"%s\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
-                        "\"usage\":{\"prompt_tokens\":58,\"completion_tokens\":120,\"total_tokens\":178}}",
-                        content);
+    int size = snprintf(
+        body, sizeof body,
+        "{\"id\":\"chatcmpl-BenchmarkAnswer0123456789abc\",\"object\":\"chat.completion\",\"created\":1793000000,"
+        "\"model\":\"gpt-4o-mini-2024-07-18\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\","
+        "\"content\":\"%s\",\"refusal\":null},\"logprobs\":null,\"finish_reason\":\"stop\"}],"
+        "\"usage\":{\"prompt_tokens\":58,\"completion_tokens\":120,\"total_tokens\":178}}",
+        content);
     object_size = (size_t)snprintf(object, sizeof object,
                                    "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 2026 08:49:37 GMT\r\n"
                                    "Content-Type: application/json\r\nContent-Length: %d\r\n"
@@ -59,9 +60,10 @@ static size_t put_event(char *at, const char *delta, const char *finish)
 
 static void compose_stream(void)
 {
-    size_t used = (size_t)snprintf(stream, sizeof stream,
-                                   "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 2026 08:49:37 GMT\r\n"
-                                   "Content-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n");
+    size_t used =
+        (size_t)snprintf(stream, sizeof stream,
+                         "HTTP/1.1 200 OK\r\nDate: Sun, 06 Nov 2026 08:49:37 GMT\r\n"
+                         "Content-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n");
     used += put_event(stream + used, "\"role\":\"assistant\",\"content\":\"\"", "null");
     stream_first = used;
     for (int i = 0; i < STREAM_EVENTS; i++)
