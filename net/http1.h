@@ -45,7 +45,7 @@ int http_parse_response(struct span bytes, size_t seen, size_t limit, struct spa
                         struct http_head *head);
 
 /* First field of that name (ASCII case ignored); data == NULL when absent. */
-struct span http_field_of(const struct http_head *head, struct span name);
+struct span http_field_of(const struct http_head *head, struct span wanted);
 /* Inline so that the size of a literal is known where it is compiled. */
 static inline struct span http_field(const struct http_head *head, const char *name)
 {
