@@ -134,11 +134,19 @@ static void read_failed(struct cache *cache, const struct read_job *job)
 {
     uint32_t position = exact_find_id(&cache->exact, job->id);
     if (position == EXACT_NONE) return;
-    struct exact_tag tag = exact_tag_of(&cache->exact, job->digest);
     const struct exact_slot *slot = exact_at(&cache->exact, position);
+    bool meant = true;
+    if (job->digest) {
+        struct exact_tag tag = exact_tag_of(&cache->exact, job->digest);
+        meant = slot->tag_low == tag.low && slot->tag_high == tag.high;
+    }
     if (job->rc == RC_CORRUPT) metric_add(&cache->corrupt, 1);
-    if (job->rc == RC_CORRUPT || (slot->tag_low == tag.low && slot->tag_high == tag.high))
-        (void)cache_drop(cache, position);
+    if (job->rc == RC_CORRUPT || meant) (void)cache_drop(cache, position);
+}
+
+bool cache_has(uint64_t id)
+{
+    return exact_find_id(&cache_self.exact, id) != EXACT_NONE;
 }
 
 int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer)

@@ -62,7 +62,10 @@ struct cache_answer {
     struct span query; /* text for the guards, may be empty */
     struct span body;  /* as recorded */
 };
-/* From the writer's queue while it is not committed, else from LMDB by an offloaded job. The full digest is verified:
+/* Whether the entry is in the index: what is on its way out of the store is not. */
+bool cache_has(uint64_t id);
+/* From the writer's queue while it is not committed, else from LMDB by an offloaded job. The full digest (NULL: the
+ * caller knows the entry by its id) is verified:
  * RC_NOT_FOUND when the slot was another's or the entry left; RC_CORRUPT when a CRC fails (the entry is dropped and
  * counted); RC_FULL when the arena has no room or no worker takes the job now; RC_IO when the disk does not read. */
 int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);

@@ -18,6 +18,8 @@ enum view view_wanted(const struct question *q);
 bool view_is_stream(enum view view);
 
 int answer_shortcut(struct request *r);
+/* The same when the reply has left Hot but not the store: waits for a read, so the request is kept. */
+int answer_shortcut_stored(struct request *r);
 /* Leaves r->found, r->have_stale and r->miss for the steps that follow. */
 int answer_exact(struct request *r);
 /* `any`: no provider can take the request, so the built-in pack may answer whatever the model. */

@@ -262,7 +262,9 @@ static void serve_chat(struct request *r)
         if (!r->directives.present && answer_shortcut(r) == RC_OK) return;
     }
     request_id_make(r->id);
-    if (keep(r) != RC_OK || identify_tenant(r) != RC_OK) return;
+    if (keep(r) != RC_OK) return;
+    if (rc == RC_OK && !r->directives.present && answer_shortcut_stored(r) == RC_OK) return;
+    if (identify_tenant(r) != RC_OK) return;
     r->body = r->x->body;
     if (rc == RC_TOO_LARGE) {
         forward_stream(r, true, r->body, true);

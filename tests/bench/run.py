@@ -545,6 +545,7 @@ def read_options():
     p.add_argument("--rounds", type=int)
     p.add_argument("--seconds", type=float)
     p.add_argument("--folder", help="where the stores lie (nginx's and the box's alike); default: build/bench")
+    p.add_argument("--table", action="store_true", help="measure nothing: print the last run as a table")
     p.add_argument("--prefer", action="store_true", help="as root: all that is measured runs before the machine's other programs")
     p.add_argument("--keep", action="store_true", help="start: use the filled store of the last run")
     p.add_argument("--nginx-sendfile", default="off", choices=("on", "off"))
@@ -556,9 +557,22 @@ def read_options():
     return o
 
 
+def table():
+    """The last run's figures as docs/benchmarks.md has them."""
+    print("| figure | target | measured | peer | ratio | |\n|---|---|---|---|---|---|")
+    for f in json.loads((TOP / "build" / "bench.json").read_text())["figures"]:
+        verdict = {True: "reached", False: "**not reached**", None: ""}[f["reached"]]
+        value, peer = (f"{v:,.0f}" if v >= 1000 else f"{v:.3g}" for v in (f["value"], f["peer"] or 0))
+        beside = f"{peer} | {f['ratio']}" if f["ratio"] else "|"
+        print(f"| {f['name']} | {f['target'] or ''} | {value} {f['unit']} | {beside} | {verdict} |")
+
+
 def main():
     global options
     options = read_options()
+    if options.table:
+        table()
+        return
     if os.cpu_count() < 2:
         raise SystemExit("bench: two cores are needed")
     folder = pathlib.Path(options.folder or TOP / "build" / "bench").resolve()
