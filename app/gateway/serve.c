@@ -123,6 +123,9 @@ static struct span scope_of(struct request *r)
     text_put(&out, shared ? "box" : "own", 3);
     if (!shared) text_put(&out, (const char *)r->tenant.id, sizeof r->tenant.id);
     text_put_text(&out, dialect_name(r->dialect));
+    text_put_char(&out, '?');
+    text_put_span(&out, r->x->head.query);
+    text_put_char(&out, 0);
     for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         struct span value = http_field(&r->x->head, names[i]);
         text_put_char(&out, (char)('0' + i));
