@@ -57,14 +57,6 @@ static unsigned pool_count;
 
 static void ready_run(void);
 
-static int guard_stacks(unsigned char *base, unsigned count, size_t stride, size_t guard)
-{
-    for (unsigned i = 0; i < count; i++) {
-        if (mprotect(base + stride * i, guard, PROT_NONE) != 0) return RC_FULL;
-    }
-    return RC_OK;
-}
-
 int fiber_pool_reserve(struct fiber_pool *pool, const char *name, unsigned count, size_t stack_size, const char *lower)
 {
     static char names[FIBER_POOLS_MAX][2][NAME_MAX_SIZE]; /* the plan keeps pointers to them */
@@ -78,7 +70,6 @@ int fiber_pool_reserve(struct fiber_pool *pool, const char *name, unsigned count
     size_t stride = stack_size + page;
     int rc = plan_take(names[pool_count][0], count, sizeof(struct fiber), PLAN_LAZY, 0, lower, &fibers);
     if (rc == RC_OK) rc = plan_take(names[pool_count][1], count, stride, PLAN_LAZY, count * stack_size, lower, &stacks);
-    if (rc == RC_OK) rc = guard_stacks(stacks, count, stride, page);
     if (rc != RC_OK) return rc;
     pools[pool_count++] = pool;
     *pool = (struct fiber_pool){.name = name, .fibers = fibers, .count = count, .stack_size = stack_size};
@@ -161,12 +152,15 @@ static void enter(struct fiber *fiber)
 
 static void timer_fired(struct loop_timer *timer);
 
+/* The page below a stack is closed here and not at boot: hundreds of them take a millisecond, and few are used soon.
+ * NULL: the system has no room for one more mapping. */
 static struct fiber *fiber_first_use(struct fiber_pool *pool)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     struct fiber *fiber = &pool->fibers[pool->high];
     fiber->pool = pool;
     fiber->stack = pool->stacks + (pool->stack_size + page) * pool->high;
+    if (mprotect(fiber->stack - page, page, PROT_NONE) != 0) return NULL;
     fiber->timer.fire = timer_fired;
     fiber->context = context_make(fiber->stack + pool->stack_size, fiber_main);
     fiber_sanitizer_init(&fiber->sanitizer, fiber->stack, pool->stack_size);
@@ -181,8 +175,7 @@ int fiber_start(struct fiber_pool *pool, void (*run)(void *arg), void *arg)
         pool->free_list = fiber->next;
     else if (pool->high < pool->count)
         fiber = fiber_first_use(pool);
-    else
-        return RC_FULL;
+    if (!fiber) return RC_FULL;
     pool->used++;
     fiber->run = run;
     fiber->arg = arg;
