@@ -280,7 +280,7 @@ static enum outcome try_once(struct flight *f, struct tries *t)
         upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
     if (rc == RC_OK) rc = upstream_reply(&call, t->deadline_us);
     if (rc != RC_OK) {
-        if (rc != RC_CANCELLED && rc != RC_FULL) health_failed(health, t->provider, call.message);
+        if (rc != RC_CANCELLED && rc != RC_FULL) health_failed(health, t->provider, &call, rc);
         upstream_end(&call);
         t->pause_us = backoff(t, -1);
         return rc != RC_CANCELLED && t->attempt + 1 < t->provider->retry_attempts ? TRY_AGAIN : GIVE_UP;

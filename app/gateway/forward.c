@@ -244,8 +244,7 @@ static void pass(struct passage *p, struct span prefix, bool more)
         health_reached(health, &p->call, p->provider);
         relay(p);
     } else {
-        if (p->client == RC_OK && rc != RC_CANCELLED && rc != RC_FULL)
-            health_failed(health, p->provider, p->call.message);
+        if (p->client == RC_OK && rc != RC_CANCELLED && rc != RC_FULL) health_failed(health, p->provider, &p->call, rc);
         say_failure(p, rc);
     }
     upstream_end(&p->call);

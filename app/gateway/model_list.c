@@ -81,7 +81,7 @@ static int fetch(struct lists *l, unsigned index, enum payment payment, struct s
         }
         rc = call.head.status == 200 ? RC_OK : RC_DENIED;
     } else if (rc != RC_CANCELLED && rc != RC_FULL && rc != RC_TOO_LARGE) {
-        health_failed(health, provider, call.message);
+        health_failed(health, provider, &call, rc);
     }
     upstream_end(&call);
     return rc;

@@ -241,9 +241,17 @@ void health_reached(struct provider_health *health, const struct upstream_call *
     learn_time(call);
 }
 
-void health_failed(struct provider_health *health, const struct config_provider *provider, const char *message)
+static bool never_connected(const struct upstream_call *call, int rc)
 {
-    health->connect_failures++;
+    bool waited_for_it = rc == RC_TIMEOUT && call->connected_us == 0 && !call->reused;
+    return rc == RC_UNREACHABLE || rc == RC_UNTRUSTED || waited_for_it;
+}
+
+void health_failed(struct provider_health *health, const struct config_provider *provider,
+                   const struct upstream_call *call, int rc)
+{
+    const char *message = call->message;
+    health->connect_failures = never_connected(call, rc) ? health->connect_failures + 1 : 0;
     journal_connect_failure();
     if (!health->failing_since_us) {
         health->failing_since_us = clock_wall_us();

@@ -36,6 +36,8 @@ void upstream_request_id(const struct http_head *head, enum dialect dialect, cha
 /* False while the breaker is open: no request waits for a dead provider; one probe goes out now and then. */
 bool health_allows(struct provider_health *health, const struct config_provider *provider);
 void health_reached(struct provider_health *health, const struct upstream_call *call, const struct config_provider *p);
-void health_failed(struct provider_health *health, const struct config_provider *provider, const char *message);
+/* `rc`: why the call failed before its reply. Only calls that never got a connection open the breaker. */
+void health_failed(struct provider_health *health, const struct config_provider *provider,
+                   const struct upstream_call *call, int rc);
 
 #endif

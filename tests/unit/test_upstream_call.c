@@ -179,9 +179,19 @@ static void test_health(void **state)
     struct upstream_call call = {0};
     (void)state;
     clock_fake(1000000, UINT64_C(1795000000000000));
+    for (unsigned i = 0; i < 9; i++) { /* connected, and broken off: that is no dead line */
+        snprintf(call.message, sizeof call.message, "closed");
+        health_failed(&health, &cloud, &call, RC_CLOSED);
+        assert_true(health_allows(&health, &cloud));
+    }
+    call.reused = true;
+    health_failed(&health, &cloud, &call, RC_TIMEOUT); /* a slow answer neither */
+    assert_int_equal(health.connect_failures, 0);
+    call.reused = false;
     for (unsigned i = 0; i < 5; i++) {
         assert_true(health_allows(&health, &cloud));
-        health_failed(&health, &cloud, i == 4 ? "the last word" : "no");
+        snprintf(call.message, sizeof call.message, "%s", i == 4 ? "the last word" : "no");
+        health_failed(&health, &cloud, &call, i == 2 ? RC_TIMEOUT : RC_UNREACHABLE);
     }
     assert_int_equal(health.connect_failures, 5);
     assert_int_equal(health.failing_since_us, UINT64_C(1795000000000000));
