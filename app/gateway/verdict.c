@@ -163,16 +163,28 @@ static void judge_anthropic_object(struct judging *j, const struct json_value *r
 
 /* ---- both */
 
+/* Readers differ about which of two members of one name counts, and so would the other form: such a reply is not kept. */
+static int parse_object(struct json_scratch *scratch, struct span text, const struct json_value **root,
+                        const char **reason)
+{
+    *reason = "unparsable JSON";
+    if (json_parse(scratch, text, root, NULL) != RC_OK || json_kind(*root) != JSON_OBJECT) return RC_INVALID;
+    struct json_scratch spare = json_spare(scratch, *root);
+    *reason = "duplicate member";
+    return json_find_duplicate(&spare, *root);
+}
+
 static void judge_event(struct judging *j, enum dialect dialect, const struct event *event, struct json_scratch *rest)
 {
     const struct json_value *root;
+    const char *reason;
     if (dialect == DIALECT_OPENAI && event_is_done(event->data)) {
         j->terminal = true;
         return;
     }
     if (span_equal(event->name, SPAN("error"))) reject(j, "error event");
-    if (json_parse(rest, event->data, &root, NULL) != RC_OK || json_kind(root) != JSON_OBJECT) {
-        reject(j, "unparsable JSON");
+    if (parse_object(rest, event->data, &root, &reason) != RC_OK) {
+        reject(j, reason);
         return;
     }
     if (dialect == DIALECT_OPENAI)
@@ -193,8 +205,9 @@ static void judge_stream(struct judging *j, enum dialect dialect, struct span bo
 static void judge_object(struct judging *j, enum dialect dialect, struct span body, struct json_scratch *scratch)
 {
     const struct json_value *root;
-    if (json_parse(scratch, body, &root, NULL) != RC_OK || json_kind(root) != JSON_OBJECT) {
-        reject(j, "unparsable JSON");
+    const char *reason;
+    if (parse_object(scratch, body, &root, &reason) != RC_OK) {
+        reject(j, reason);
         return;
     }
     j->terminal = true;

@@ -66,6 +66,7 @@ static void test_openai_objects(void **state)
     assert_not_kept(d, false, "{\"id\":\"c\",\"choices\":[{\"mess", "unparsable JSON", false);
     assert_not_kept(d, false, "", "unparsable JSON", false);
     assert_not_kept(d, false, "[1]", "unparsable JSON", false);
+    assert_not_kept(d, false, "{\"id\":\"c\",\"choices\":[{\"a\":1,\"a\":2}]}", "duplicate member", false);
     assert_not_kept(d, false, OBJECT("{\"index\":128,\"message\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}"),
                     "too many choices", true);
 }
