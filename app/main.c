@@ -83,16 +83,45 @@ static int run_ctl(const struct line *line)
     return code != 0 ? code : control_client(path, line->words, line->word_count);
 }
 
-static int run(const char *verb, const struct line *line)
+static int run_serve(const struct line *line)
 {
-    bool ctl = strcmp(verb, "ctl") == 0;
-    if (!ctl && line->word_count) return complain("unexpected word", line->words[0]);
-    if (ctl) return run_ctl(line);
-    if (strcmp(verb, "serve") == 0) return boot_serve(&line->options);
-    if (strcmp(verb, "check") == 0) return boot_check(&line->options);
-    if (strcmp(verb, "plan") == 0) return boot_plan(&line->options);
-    if (strcmp(verb, "reference") == 0) return boot_reference();
-    return complain("unknown command", verb);
+    return boot_serve(&line->options);
+}
+
+static int run_check(const struct line *line)
+{
+    return boot_check(&line->options);
+}
+
+static int run_plan(const struct line *line)
+{
+    return boot_plan(&line->options);
+}
+
+static int run_reference(const struct line *line)
+{
+    (void)line;
+    return boot_reference();
+}
+
+/* `words`: takes words behind its options. */
+static const struct verb {
+    const char *name;
+    bool words;
+    int (*run)(const struct line *line);
+} verbs[] = {
+    {"serve", false, run_serve}, {"check", false, run_check},         {"plan", false, run_plan},
+    {"ctl", true, run_ctl},      {"reference", false, run_reference},
+};
+
+static int run(const char *name, const struct line *line)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(name, verbs[i].name) != 0) continue;
+        if (!verbs[i].words && line->word_count) return complain("unexpected word", line->words[0]);
+        return verbs[i].run(line);
+    }
+    return complain("unknown command", name);
 }
 
 int main(int argc, char **argv)

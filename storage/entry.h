@@ -41,4 +41,17 @@ struct entry_meta {
     char model[ENTRY_NAME_MAX];    /* that answered; terminated, cut when longer */
 };
 
+/* What makes an entry findable in other words; stored beside it. */
+struct entry_vector {
+    uint64_t space;       /* keyed hash of everything but the query's text, without the embedder; 0: exact only */
+    uint64_t space_tag;   /* of (space, embedder's tag): the namespace whose codes are scanned */
+    uint64_t code[4];     /* cache/rotate.h */
+    unsigned dim;         /* 0: the embedder did not answer; background work makes the code later */
+    const int8_t *vector; /* dim bytes */
+    float scale;          /* 1 / length of the int8 vector */
+    struct span guard;    /* the question as the guards read it (cache/guard.h), may be empty */
+    uint64_t nearest;     /* entry whose code was nearest when this one was asked; 0: none */
+    float nearest_score;  /* its cosine */
+};
+
 #endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cache/embed.h — text to vector: which embedder is in force, and asking it.
+ *
+ * minilm:  tokenizer and encoder of a mapped model. ngram: hashed word and character n-grams, near-exact matches only.
+ * remote:  an endpoint, asked by a function that app injects (cache never calls net). none.
+ * Owner:   one embedder a process; a workspace each compute worker, taken at boot.
+ * Threads: reserve and open at boot; embed_text on a worker (it computes); embed_remote from a fiber (it waits).
+ * Fails:   RC_AGAIN: not ready yet (the model's CRCs are still being read); RC_TOO_LARGE: over MODEL_PIECES_MAX pieces;
+ *          RC_EMPTY: no embedder, or nothing in the text to embed.
+ */
+#ifndef CACHE_EMBED_H
+#define CACHE_EMBED_H
+
+#include "cache/model.h"
+
+enum { EMBED_DIM_MAX = 1536, EMBED_NGRAM_DIM = 384 };
+
+enum embed_kind { EMBED_NONE, EMBED_MINILM, EMBED_NGRAM, EMBED_REMOTE, EMBED_KINDS };
+
+struct embedder {
+    enum embed_kind kind;
+    unsigned dim;
+    char tag[MODEL_TAG_SIZE];
+    uint64_t tag_hash;         /* inside the namespace */
+    const float *centre;       /* NULL: zero */
+    const struct model *model; /* of minilm, else NULL */
+};
+
+/* Boot: `workers` workspaces. `model` is mapped here when kind is minilm; `message` says what to do when it cannot. */
+int embed_reserve(unsigned workers);
+int embed_open(enum embed_kind kind, const char *model_path, unsigned remote_dim, char *message, size_t message_size);
+const struct embedder *embed_current(void);
+/* The model's bytes were all read and right (a worker's job, started by app); until then embed_text says RC_AGAIN. */
+int embed_check(void);
+bool embed_ready(void);
+
+/* A worker's job. Not for remote. */
+int embed_text(struct span text, float *vector);
+/* Also tells the pieces: for embed-serve and /v1/embeddings, whose usage counts them. RC_TOO_LARGE only when `truncate`
+ * is false; else the first MODEL_PIECES_MAX pieces are embedded. ids may be NULL. */
+int embed_text_pieces(struct span text, bool truncate, float *vector, uint16_t *ids, unsigned *count);
+
+/* App's; NULL: no endpoint. Fills embed_current()->dim floats of length 1; RC_TIMEOUT, RC_CLOSED, RC_FULL … */
+void embed_remote_set(int (*ask)(struct span text, float *vector));
+int embed_remote(struct span text, float *vector);
+
+#endif
