@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/main.c — the command line: serve, check, plan, ctl, model, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
+/* app/main.c — the command line: serve, check, plan, ctl, model, embed-serve, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
 #include <stdio.h>
 #include <string.h>
 
 #include "app/boot.h"
 #include "app/command.h"
 #include "app/control.h"
+#include "app/embed_serve.h"
 #include "app/model/command.h"
 #include "version.h"
 
@@ -19,6 +20,7 @@ static const char usage[] =
     "  larder ctl [-c FILE] COMMAND... tell a running box (larder ctl help lists the commands)\n"
     "  larder reference                print every key of the configuration and every board, as Markdown\n"
     "  larder model import|show...     make the local model's file (larder model says how)\n"
+    "  larder embed-serve [OPTION]...  texts in, vectors out, one JSON object a line\n"
     "  larder version\n\n"
     "  -c FILE                         the configuration (else ./larder.yaml, else built-in defaults)\n"
     "  --override PATH=VALUE           one value of it; may stand more than once\n"
@@ -122,6 +124,7 @@ static const struct tool {
     int (*run)(int argc, char **argv);
 } tools[] = {
     {"model", model_command},
+    {"embed-serve", embed_serve},
 };
 
 static int run(const char *name, const struct line *line)

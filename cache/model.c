@@ -72,7 +72,7 @@ static bool size_fits(unsigned value, unsigned max)
 static bool shape_fits(const struct model *m)
 {
     if (!size_fits(m->dim, MODEL_DIM_MAX) || !size_fits(m->hidden, MODEL_HIDDEN_MAX)) return false;
-    if (m->heads == 0 || m->dim % m->heads != 0) return false;
+    if (m->heads == 0 || m->dim % m->heads != 0 || m->dim / m->heads % 16 != 0) return false;
     if (m->layer_count == 0 || m->layer_count > MODEL_LAYERS_MAX) return false;
     if (m->positions < MODEL_PIECES_MAX || m->positions > MODEL_POSITIONS_MAX) return false;
     return isfinite(m->norm_epsilon) && m->norm_epsilon > 0;
