@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "app/model/centre.h"
 #include "app/model/quantise.h"
 #include "app/model/safetensors.h"
 #include "app/model/vocabulary.h"
@@ -254,6 +255,8 @@ int model_import_bytes(const struct model_source *source, const struct model_dig
     rc = take_image(&import);
     if (rc == RC_OK) rc = fill(&import, source);
     if (rc != RC_OK) return rc;
+    rc = centre_make(&import.model, place(&import, import.model.centre));
+    if (rc != RC_OK) return complain("there is not enough memory for the encoder", NULL, rc);
     snprintf(import.model.licence, sizeof import.model.licence, "%s", licence);
     make_tag(&import, digests);
     write_table(&import);
