@@ -346,12 +346,22 @@ static bool is_still_stored(const struct request *r)
     return cache_find(&r->question.digest, &now, &evicted) == RC_OK && now.id == r->found.id;
 }
 
+/* An entry that could not be read for want of a place in the queue or of memory is still there, should no provider answer. */
+static int unread(struct request *r, int rc)
+{
+    if (rc != RC_NOT_FOUND && rc != RC_CORRUPT) {
+        r->have_stale = true;
+        r->miss = MISS_BYPASS;
+    }
+    return RC_NOT_FOUND;
+}
+
 static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t ttl_s, uint64_t now_us)
 {
     struct cache_answer answer;
     struct span body;
     int rc = cache_read(r->found.id, &r->question.digest, r->x->arena, &answer);
-    if (rc != RC_OK) return RC_NOT_FOUND;
+    if (rc != RC_OK) return unread(r, rc);
     if (earlier_link_is_fine(r, &answer.meta)) {
         r->have_stale = true;
         return RC_NOT_FOUND;

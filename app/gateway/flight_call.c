@@ -389,13 +389,14 @@ void flight_store(struct flight *f)
         return;
     }
     verdict_of(r->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
-    miss_settle(&r->question.parts, verdict.storable);
     if (!verdict.storable) {
+        miss_settle(&r->question.parts, false);
         journal_not_stored(verdict.reason);
         return;
     }
     meta_fill(f, &verdict, &meta);
     int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), &f->stored_id);
+    miss_settle(&r->question.parts, rc == RC_OK); /* a full queue takes none: it was never there to be evicted */
     if (rc != RC_OK) {
         f->stored_id = 0;
         journal_not_stored(rc_name(rc));
