@@ -49,7 +49,7 @@ WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror \
 	$(if $(SAN),,-Wno-format-truncation)
 UBSAN  := $(if $(filter asan,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined)
 CC     := $(CC_BASE)
-CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
+CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -ffp-contract=off -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
 	-ffile-prefix-map=$(CURDIR)=. $(ISA_CFLAGS_$(lastword $(subst _, ,$(basename $(<F))))) $(CFLAGS)
 ISA_CFLAGS_sse42   := -msse4.2
 ISA_CFLAGS_popcnt  := -mpopcnt
