@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/main.c — the command line: serve, check, plan, ctl, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
+/* app/main.c — the command line: serve, check, plan, ctl, bench, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
 #include <stdio.h>
 #include <string.h>
 
+#include "app/bench/bench.h"
 #include "app/boot.h"
 #include "app/command.h"
 #include "app/control.h"
@@ -16,6 +17,7 @@ static const char usage[] =
     "  larder check [OPTION]...        read the configuration, print its resolved form\n"
     "  larder plan [OPTION]...         print the memory plan\n"
     "  larder ctl [-c FILE] COMMAND... tell a running box (larder ctl help lists the commands)\n"
+    "  larder bench [STAGE [OPTION]...] measure this machine (larder bench lists the stages)\n"
     "  larder reference                print every key of the configuration and every board, as Markdown\n"
     "  larder version\n\n"
     "  -c FILE                         the configuration (else ./larder.yaml, else built-in defaults)\n"
@@ -104,33 +106,42 @@ static int run_reference(const struct line *line)
     return boot_reference();
 }
 
-/* `words`: takes words behind its options. */
+static int run_bench(const struct line *line)
+{
+    return bench_run(line->words, line->word_count);
+}
+
+/* `words`: takes words behind its options. `raw`: everything behind its name is a word; it reads its own options. */
 static const struct verb {
     const char *name;
-    bool words;
+    bool words, raw;
     int (*run)(const struct line *line);
 } verbs[] = {
-    {"serve", false, run_serve}, {"check", false, run_check},         {"plan", false, run_plan},
-    {"ctl", true, run_ctl},      {"reference", false, run_reference},
+    {"serve", false, false, run_serve}, {"check", false, false, run_check}, {"plan", false, false, run_plan},
+    {"ctl", true, false, run_ctl},      {"bench", true, true, run_bench},   {"reference", false, false, run_reference},
 };
 
-static int run(const char *name, const struct line *line)
+static int run(const struct verb *verb, int argc, char **argv)
 {
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
-        if (strcmp(name, verbs[i].name) != 0) continue;
-        if (!verbs[i].words && line->word_count) return complain("unexpected word", line->words[0]);
-        return verbs[i].run(line);
+    struct line line = {0};
+    if (verb->raw) {
+        line.words = (const char *const *)&argv[2];
+        line.word_count = (unsigned)(argc - 2);
+        return verb->run(&line);
     }
-    return complain("unknown command", name);
+    int code = read_line(argc, argv, &line);
+    if (code != 0) return code;
+    if (!verb->words && line.word_count) return complain("unexpected word", line.words[0]);
+    return verb->run(&line);
 }
 
 int main(int argc, char **argv)
 {
-    struct line line = {0};
     if (argc < 2) return complain("say what to do", NULL);
     if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) return puts("larder " LARDER_VERSION) < 0;
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return fputs(usage, stdout) < 0;
-    int code = read_line(argc, argv, &line);
-    return code != 0 ? code : run(argv[1], &line);
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
+        if (strcmp(argv[1], verbs[i].name) == 0) return run(&verbs[i], argc, argv);
+    return complain("unknown command", argv[1]);
 }
