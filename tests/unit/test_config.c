@@ -340,7 +340,6 @@ static void test_what_is_not_built_yet(void **state)
     load_says("semantic: {embedder: minilm-int8, delta: 0.05}\nstorage: {seal: false}\nprices: builtin\n", RC_OK,
               "larder.yaml:2:17: warning: storage.seal: not built yet; this is its default, so nothing changes\n"
               "larder.yaml:1:22: warning: semantic.embedder: not built yet; this is its default, so nothing changes\n"
-              "larder.yaml:1:42: warning: semantic.delta: not built yet; this is its default, so nothing changes\n"
               "larder.yaml:3:9: warning: prices: not built yet; this is its default, so nothing changes\n");
     load_says(
         "semantic: {embedder: ngram}\nstorage: {seal: true, eviction: mmr}\n", RC_INVALID,
@@ -459,7 +458,7 @@ static void test_errors_push_warnings_out(void **state)
     static char text[PRINT_MAX];
     struct config *c;
     struct text out = text_on(text, sizeof text);
-    text_put_text(&out, "semantic: {delta: 0.05, shadow: {rate: 0.02}}\nroutes:\n");
+    text_put_text(&out, "storage: {seal: false, seal_codes: false}\nroutes:\n");
     for (int i = 0; i < CONFIG_ISSUES_MAX - 1; i++) text_put_text(&out, "- {packs: [none], providers: []}\n");
     text_put_text(&out, "- {packs: [none], providers: []}\nprices: builtin\n");
     assert_int_equal(load(0, text, &c), RC_INVALID);
