@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/main.c — the command line: serve, check, plan, ctl, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
+/* app/main.c — the command line: serve, check, plan, ctl, model, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
 #include <stdio.h>
 #include <string.h>
 
 #include "app/boot.h"
 #include "app/command.h"
 #include "app/control.h"
+#include "app/model/command.h"
 #include "version.h"
 
 enum { OVERRIDES_MAX = 32, BOARD_TEXT_MAX = 80, EXIT_USAGE = 2 };
@@ -17,6 +18,7 @@ static const char usage[] =
     "  larder plan [OPTION]...         print the memory plan\n"
     "  larder ctl [-c FILE] COMMAND... tell a running box (larder ctl help lists the commands)\n"
     "  larder reference                print every key of the configuration and every board, as Markdown\n"
+    "  larder model import|show...     make the local model's file (larder model says how)\n"
     "  larder version\n\n"
     "  -c FILE                         the configuration (else ./larder.yaml, else built-in defaults)\n"
     "  --override PATH=VALUE           one value of it; may stand more than once\n"
@@ -114,6 +116,14 @@ static const struct verb {
     {"ctl", true, run_ctl},      {"reference", false, run_reference},
 };
 
+/* These read their own words. */
+static const struct tool {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} tools[] = {
+    {"model", model_command},
+};
+
 static int run(const char *name, const struct line *line)
 {
     for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
@@ -131,6 +141,8 @@ int main(int argc, char **argv)
     if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) return puts("larder " LARDER_VERSION) < 0;
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return fputs(usage, stdout) < 0;
+    for (size_t i = 0; i < sizeof tools / sizeof tools[0]; i++)
+        if (strcmp(argv[1], tools[i].name) == 0) return tools[i].run(argc - 2, argv + 2);
     int code = read_line(argc, argv, &line);
     return code != 0 ? code : run(argv[1], &line);
 }
