@@ -26,7 +26,7 @@ say  = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
 all: $(O)/larder
 
 # --- what is compiled: every source of these folders, minus other machines' variants
-FOLDERS := app app/gateway app/admin app/model app/ledger cache storage net platform hal
+FOLDERS := app app/gateway app/admin app/model app/bench app/ledger cache storage net platform hal
 FOUND   := $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*.S)))
 # X_<architecture> and X_<instruction set> belong to one machine; X_san replaces X in sanitizer variants
 ISA_x86_64  := x86_64 sse42 popcnt avx2 avx512
@@ -49,7 +49,7 @@ WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror \
 	$(if $(SAN),,-Wno-format-truncation)
 UBSAN  := $(if $(filter asan,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined)
 CC     := $(CC_BASE)
-CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
+CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -ffp-contract=off -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
 	-ffile-prefix-map=$(CURDIR)=. $(ISA_CFLAGS_$(lastword $(subst _, ,$(basename $(<F))))) $(CFLAGS)
 ISA_CFLAGS_sse42   := -msse4.2
 ISA_CFLAGS_popcnt  := -mpopcnt

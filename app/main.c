@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/main.c — the command line: serve, check, plan, ctl, model, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
+/* app/main.c — the command line: serve, check, plan, ctl, bench, model, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
 #include <stdio.h>
 #include <string.h>
 
+#include "app/bench/bench.h"
 #include "app/boot.h"
 #include "app/command.h"
 #include "app/control.h"
@@ -17,6 +18,7 @@ static const char usage[] =
     "  larder check [OPTION]...        read the configuration, print its resolved form\n"
     "  larder plan [OPTION]...         print the memory plan\n"
     "  larder ctl [-c FILE] COMMAND... tell a running box (larder ctl help lists the commands)\n"
+    "  larder bench [STAGE] [OPTION]... measure this machine (larder bench help lists the stages)\n"
     "  larder reference                print every key of the configuration and every board, as Markdown\n"
     "  larder model import|show...     make the local model's file (larder model says how)\n"
     "  larder version\n\n"
@@ -116,11 +118,17 @@ static const struct verb {
     {"ctl", true, run_ctl},      {"reference", false, run_reference},
 };
 
+static int run_bench(int argc, char **argv)
+{
+    return bench_run((const char *const *)argv, (unsigned)argc);
+}
+
 /* These read their own words. */
 static const struct tool {
     const char *name;
     int (*run)(int argc, char **argv);
 } tools[] = {
+    {"bench", run_bench},
     {"model", model_command},
 };
 
