@@ -62,7 +62,7 @@ static int reserve_net(const struct config *c)
                              .sessions_server = c->listen.tls_cert.size ? c->limits.tls_connections : 0,
                              .resumptions = 2 * CONFIG_PROVIDERS_MAX};
     int rc = file_join(last_good, boot.data, "dns");
-    if (rc == RC_OK) rc = heap_reserve(HEAP_MBEDTLS, tls_heap_size(&tls) + CRYPTO_REGION_SIZE, "limits.flights");
+    if (rc == RC_OK) rc = heap_reserve(HEAP_MBEDTLS, tls_heap_size(&tls), "limits.flights");
     if (rc == RC_OK) rc = crypto_start();
     if (rc == RC_OK) rc = tls_reserve(&tls);
     if (rc == RC_OK) rc = dns_reserve(last_good);

@@ -64,7 +64,9 @@ static int kv_write_result(struct kv *kv, int error)
 
 int kv_reserve(size_t largest)
 {
-    return heap_reserve(HEAP_LMDB, KV_HEAP + 2 * largest, "limits.parse_max");
+    size_t all = KV_HEAP + 2 * largest, filled = KV_ID_FIXED + KV_ID_FREED * (largest / 4096 + 1) * sizeof(size_t);
+    size_t ceiling = filled < KV_ID_LISTS ? all - KV_ID_LISTS + filled : all;
+    return heap_reserve_sparse(HEAP_LMDB, all, ceiling, "limits.parse_max");
 }
 
 static uint64_t kv_map_bytes(uint64_t wanted)
