@@ -115,6 +115,7 @@ static int open_store(const struct config *c)
     }
     log_info("store", "%u entries in %s", found.entries, boot.data);
     rc = tenants_open(boot.data, message, sizeof message);
+    if (rc == RC_OK) rc = gateway_open(boot.data, message, sizeof message);
     if (rc != RC_OK) fprintf(stderr, "larder: error: %s\n", message);
     return rc == RC_OK ? admin_open(boot.data, c->admin_token) : rc;
 }

@@ -45,7 +45,7 @@ static struct cache_limits cache_limits_of(const struct config *c)
                                  .hot_bytes = c->storage.hot,
                                  .body_max = c->limits.parse_max,
                                  .sync_us = c->storage.sync_us,
-                                 .eviction = c->storage.lru ? EVICT_LRU : EVICT_SIEVE};
+                                 .eviction = (enum evict_policy)c->storage.eviction};
 }
 
 static unsigned timers_of(const struct config *c)

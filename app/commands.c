@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app/boot.h"
+#include "app/commands_semantic.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/tenants.h"
@@ -224,6 +225,7 @@ static void put_row(struct text *out, const struct journal_row *row)
     text_format(out, "  %s  %u  hit=%s", row->id, row->status, hit_names[row->hit]);
     if (row->miss) text_format(out, " miss=%s", row->miss);
     if (row->entry) text_format(out, " entry=%llu", (unsigned long long)row->entry);
+    if (row->similarity > 0) text_format(out, " similarity=%.4f", (double)row->similarity);
     if (row->upstream_ms >= 0) text_format(out, " upstream_ms=%d", row->upstream_ms);
     text_format(out, " overhead_us=%u model=%s\n", row->overhead_us, row->model);
 }
@@ -322,6 +324,10 @@ static const struct command commands[] = {
     {"cache list", "[COUNT]", "newest entries", PRIVILEGE_READ, 0, 1, run_cache_list},
     {"cache show", "ID", "one entry with question and answer", PRIVILEGE_READ, 1, 1, run_cache_show},
     {"cache purge", "all|ID", "remove entries", PRIVILEGE_CHANGE, 1, 1, run_cache_purge},
+    {"cache reject", "REQUEST|ID", "take back a semantic hit, or let an entry answer exact requests only",
+     PRIVILEGE_CHANGE, 1, 1, command_cache_reject},
+    {"semantic show", "", "what the semantic tier has learnt, serves and skips", PRIVILEGE_READ, 0, 0,
+     command_semantic_show},
     {"tenant list", "", "virtual keys by name", PRIVILEGE_READ, 0, 0, run_tenant_list},
     {"tenant add", "NAME", "make a virtual key, shown once", PRIVILEGE_CHANGE, 1, 1, run_tenant_add},
     {"tenant rotate", "NAME", "give a tenant a new key; the old one is refused", PRIVILEGE_CHANGE, 1, 1,

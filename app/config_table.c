@@ -40,7 +40,7 @@ static const char *const sampled_choices[] = {"reuse", "fresh", NULL};
 static const char *const share_choices[] = {"tenant", "box", NULL};
 
 /* For choices_later: bit i is the choice at i. */
-enum { MMR_AND_CLUSTER = 12, ALL_EMBEDDERS = 14, LEARN_AND_PRESET = 6 };
+enum { ALL_EMBEDDERS = 14 };
 
 static const struct config_key tls_keys[] = {
     {.name = "cert", .type = TYPE_TEXT, C(listen.tls_cert), .fallback = "",
@@ -140,8 +140,8 @@ static const struct config_key storage_keys[] = {
      .help = "size of the store on disk"},
     {.name = "hot", .type = TYPE_SIZE, C(storage.hot), .fallback = "4MiB", .min = 64 * KIB, .max = 4 * GIB,
      .help = "decoded replies in RAM"},
-    {.name = "eviction", .type = TYPE_FLAG, C(storage.lru), .fallback = "sieve", .choices = eviction_choices,
-     .choices_later = MMR_AND_CLUSTER, .help = "which entries leave when the store is full"},
+    {.name = "eviction", .type = TYPE_CHOICE, C(storage.eviction), .fallback = "sieve", .choices = eviction_choices,
+     .help = "which entries leave when the store is full"},
     {.name = "sync_every", .type = TYPE_DURATION, C(storage.sync_us), .fallback = "5s", .min = 10 * MS, .max = HOUR,
      .help = "longest time that a stored answer may be lost by a power cut"},
     {.name = "seal", .type = TYPE_BOOL, .built = LATER, C(storage.seal), .fallback = "false",
@@ -164,9 +164,9 @@ static const struct config_key remote_keys[] = {
 };
 
 static const struct config_key shadow_keys[] = {
-    {.name = "rate", .type = TYPE_RATIO, .built = LATER, C(shadow_rate), .fallback = "0.02", .max = 1,
+    {.name = "rate", .type = TYPE_RATIO, .reload = RELOAD, C(shadow_rate), .fallback = "0.02", .max = 1,
      .help = "share of semantic hits that are also asked upstream"},
-    {.name = "per_hour_max", .type = TYPE_COUNT, .built = LATER, C(shadow_per_hour_max), .fallback = "60",
+    {.name = "per_hour_max", .type = TYPE_COUNT, .reload = RELOAD, C(shadow_per_hour_max), .fallback = "60",
      .max = 100000,
      .help = "at most so many"},
     END,
@@ -178,7 +178,7 @@ static const struct config_key semantic_keys[] = {
     {.name = "model", .type = TYPE_TEXT, .built = LATER, C(embedder_model),
      .fallback = "./models/all-MiniLM-L6-v2.lmodel", .help = "file of the local model"},
     {.name = "remote", .type = TYPE_SECTION, .keys = remote_keys, .help = "an embedder elsewhere"},
-    {.name = "delta", .type = TYPE_RATIO, .built = LATER, C(semantic_delta), .fallback = "0.05", .max = 1,
+    {.name = "delta", .type = TYPE_RATIO, .reload = RELOAD, C(semantic_delta), .fallback = "0.05", .max = 1,
      .help = "bound on wrong answers per semantic hit, for learned thresholds"},
     {.name = "shadow", .type = TYPE_SECTION, .keys = shadow_keys, .help = "checks of semantic hits in the background"},
     END,
@@ -260,24 +260,24 @@ static const struct config_key match_keys[] = {
 static const struct config_key cache_keys[] = {
     {.name = "exact", .type = TYPE_BOOL, R(exact), .fallback = "true", .help = "the same question again"},
     {.name = "semantic", .type = TYPE_CHOICE, R(semantic), .fallback = "learn", .choices = semantic_choices,
-     .choices_later = LEARN_AND_PRESET, .help = "a question that means the same"},
-    {.name = "threshold", .type = TYPE_THRESHOLD, .built = LATER, R(threshold), .fallback = "standard",
+     .help = "a question that means the same"},
+    {.name = "threshold", .type = TYPE_THRESHOLD, R(threshold), .fallback = "standard",
      .help = "of preset: relaxed 0.90, standard 0.93, strict 0.95, or a number"},
-    {.name = "guards", .type = TYPE_FLAG, .built = LATER, R(guards_strict), .fallback = "standard",
+    {.name = "guards", .type = TYPE_FLAG, R(guards_strict), .fallback = "standard",
      .choices = guards_choices, .help = "strict: words without a partner veto too"},
     {.name = "ttl", .type = TYPE_DURATION, R(ttl_us), .fallback = "7d", .max = 3650 * DAY,
      .help = "how long an answer is fresh"},
     {.name = "stale_if_error", .type = TYPE_DURATION, R(stale_if_error_us), .fallback = "7d", .max = 3650 * DAY,
      .help = "how long after that it stands in while the provider is away"},
-    {.name = "offline_threshold", .type = TYPE_THRESHOLD, .built = LATER, R(offline_threshold), .fallback = "null",
+    {.name = "offline_threshold", .type = TYPE_THRESHOLD, R(offline_threshold), .fallback = "null",
      .help = "a looser preset while offline, labelled"},
     {.name = "sampled", .type = TYPE_FLAG, R(sampled_fresh), .fallback = "reuse", .choices = sampled_choices,
      .help = "fresh: a temperature above 0 without seed is always asked anew while online"},
     {.name = "share", .type = TYPE_FLAG, R(share_box), .fallback = "tenant", .choices = share_choices,
      .help = "who may get an answer that another tenant asked for"},
-    {.name = "history", .type = TYPE_BOOL, .built = LATER, R(history), .fallback = "false",
+    {.name = "history", .type = TYPE_BOOL, R(history), .fallback = "false",
      .help = "semantic lookup in follow-up turns"},
-    {.name = "json_schema", .type = TYPE_BOOL, .built = LATER, R(json_schema), .fallback = "false",
+    {.name = "json_schema", .type = TYPE_BOOL, R(json_schema), .fallback = "false",
      .help = "semantic lookup for schema output"},
     {.name = "mask", .type = TYPE_TEXTS, R(masks), .max = CONFIG_MASKS_MAX,
      .count_offset = offsetof(struct config_route, mask_count), .help = "patterns, in system prompts only"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/main.c — the command line: serve, check, plan, ctl, bench, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
+/* app/main.c — the command line: serve, check, plan, ctl, model, embed-serve, bench, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
 #include <stdio.h>
 #include <string.h>
 
@@ -7,6 +7,8 @@
 #include "app/boot.h"
 #include "app/command.h"
 #include "app/control.h"
+#include "app/embed_serve.h"
+#include "app/model/command.h"
 #include "version.h"
 
 enum { OVERRIDES_MAX = 32, BOARD_TEXT_MAX = 80, EXIT_USAGE = 2 };
@@ -17,8 +19,10 @@ static const char usage[] =
     "  larder check [OPTION]...        read the configuration, print its resolved form\n"
     "  larder plan [OPTION]...         print the memory plan\n"
     "  larder ctl [-c FILE] COMMAND... tell a running box (larder ctl help lists the commands)\n"
-    "  larder bench [STAGE [OPTION]...] measure this machine (larder bench lists the stages)\n"
     "  larder reference                print every key of the configuration and every board, as Markdown\n"
+    "  larder model import|show...     make the local model's file (larder model says how)\n"
+    "  larder bench [STAGE [OPTION]...] measure this machine (larder bench lists the stages)\n"
+    "  larder embed-serve [OPTION]...  texts in, vectors out, one JSON object a line\n"
     "  larder version\n\n"
     "  -c FILE                         the configuration (else ./larder.yaml, else built-in defaults)\n"
     "  --override PATH=VALUE           one value of it; may stand more than once\n"
@@ -106,42 +110,50 @@ static int run_reference(const struct line *line)
     return boot_reference();
 }
 
-static int run_bench(const struct line *line)
-{
-    return bench_run(line->words, line->word_count);
-}
-
-/* `words`: takes words behind its options. `raw`: everything behind its name is a word; it reads its own options. */
+/* `words`: takes words behind its options. */
 static const struct verb {
     const char *name;
-    bool words, raw;
+    bool words;
     int (*run)(const struct line *line);
 } verbs[] = {
-    {"serve", false, false, run_serve}, {"check", false, false, run_check}, {"plan", false, false, run_plan},
-    {"ctl", true, false, run_ctl},      {"bench", true, true, run_bench},   {"reference", false, false, run_reference},
+    {"serve", false, run_serve}, {"check", false, run_check},         {"plan", false, run_plan},
+    {"ctl", true, run_ctl},      {"reference", false, run_reference},
 };
 
-static int run(const struct verb *verb, int argc, char **argv)
+static int run_bench(int argc, char **argv)
 {
-    struct line line = {0};
-    if (verb->raw) {
-        line.words = (const char *const *)&argv[2];
-        line.word_count = (unsigned)(argc - 2);
-        return verb->run(&line);
+    return bench_run((const char *const *)argv, (unsigned)argc);
+}
+
+/* These read their own words. */
+static const struct tool {
+    const char *name;
+    int (*run)(int argc, char **argv);
+} tools[] = {
+    {"model", model_command},
+    {"embed-serve", embed_serve},
+    {"bench", run_bench},
+};
+
+static int run(const char *name, const struct line *line)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(name, verbs[i].name) != 0) continue;
+        if (!verbs[i].words && line->word_count) return complain("unexpected word", line->words[0]);
+        return verbs[i].run(line);
     }
-    int code = read_line(argc, argv, &line);
-    if (code != 0) return code;
-    if (!verb->words && line.word_count) return complain("unexpected word", line.words[0]);
-    return verb->run(&line);
+    return complain("unknown command", name);
 }
 
 int main(int argc, char **argv)
 {
+    struct line line = {0};
     if (argc < 2) return complain("say what to do", NULL);
     if (strcmp(argv[1], "version") == 0 || strcmp(argv[1], "--version") == 0) return puts("larder " LARDER_VERSION) < 0;
     if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return fputs(usage, stdout) < 0;
-    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0) return run(&verbs[i], argc, argv);
-    return complain("unknown command", argv[1]);
+    for (size_t i = 0; i < sizeof tools / sizeof tools[0]; i++)
+        if (strcmp(argv[1], tools[i].name) == 0) return tools[i].run(argc - 2, argv + 2);
+    int code = read_line(argc, argv, &line);
+    return code != 0 ? code : run(argv[1], &line);
 }

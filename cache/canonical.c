@@ -13,7 +13,9 @@ static const struct hash_key part_key = {0x6c61726465722d70, 0x6172742d64696773}
 
 static void close_part(struct canonical *c)
 {
-    if (c->size > c->part_from) hash_add(&c->parts[c->part], c->buffer + c->part_from, c->size - c->part_from);
+    size_t size = c->size - c->part_from;
+    if (size > 0) hash_add(&c->parts[c->part], c->buffer + c->part_from, size);
+    if (size > 0 && c->part == PART_QUERY && !c->in_text) hash_add(&c->around, c->buffer + c->part_from, size);
     c->part_from = c->size;
 }
 
@@ -33,6 +35,7 @@ static void put_slow(struct canonical *c, const void *data, size_t size)
         return;
     }
     hash_add(&c->parts[c->part], data, size);
+    if (c->part == PART_QUERY && !c->in_text) hash_add(&c->around, data, size);
     sha256_add(&c->whole, data, size);
 }
 
@@ -85,14 +88,22 @@ void canonical_name(struct canonical *c, struct span name)
 
 /* ---- parts */
 
+void canonical_key(struct canonical *c, const struct hash_key *key)
+{
+    c->key = *key;
+    for (unsigned i = 0; i <= PARTS; i++) hash_start(&c->parts[i], key);
+    hash_start(&c->around, key);
+}
+
 void canonical_start(struct canonical *c, struct arena *arena, const struct canonical_mask *mask)
 {
     sha256_start(&c->whole);
-    for (unsigned i = 0; i <= PARTS; i++) hash_start(&c->parts[i], &part_key);
+    canonical_key(c, &part_key);
     c->arena = arena;
     c->mask = mask;
     c->part = PART_ROUTE;
-    c->duplicate = c->failed = false;
+    c->duplicate = c->failed = c->in_text = false;
+    c->depth = 0;
     c->size = c->part_from = 0;
 }
 
@@ -112,10 +123,21 @@ void canonical_part_number(struct canonical *c, uint64_t number)
 
 int canonical_finish(struct canonical *c, struct digest *digest, struct request_parts *parts)
 {
+    struct hash128 wide[PARTS];
     flush(c);
     sha256_finish(&c->whole, digest->bytes);
-    for (unsigned i = 0; i < PARTS; i++) parts->digest[i] = hash_finish(&c->parts[i]).low;
+    for (unsigned i = 0; i < PARTS; i++) {
+        wide[i] = hash_finish(&c->parts[i]);
+        parts->digest[i] = wide[i].low;
+    }
+    wide[PART_QUERY] = hash_finish(&c->around);
+    c->apart = hash_of(&c->key, wide, sizeof wide);
     return c->failed ? RC_FULL : RC_OK;
+}
+
+struct hash128 canonical_apart(const struct canonical *c)
+{
+    return c->apart;
 }
 
 /* ---- members */
@@ -286,6 +308,25 @@ static void put_plain_object(struct canonical *c, const struct json_value *objec
     }
 }
 
+/* Its bytes count in the query only; that it stands here, around it too. */
+static void put_query(struct canonical *c, struct span text)
+{
+    close_part(c);
+    c->in_text = true;
+    canonical_text(c, text);
+    close_part(c);
+    c->in_text = false;
+    hash_add(&c->around, "\"", 1);
+}
+
+/* A message is the first known object, a part of it the second: what is further down is no question. */
+static bool is_query(const struct canonical *c, const struct canonical_member *member)
+{
+    enum { PART_DEPTH = 2 };
+    return c->part == PART_QUERY && c->depth <= PART_DEPTH && member->field &&
+           (member->field->flags & CANONICAL_QUERY) && json_kind(member->value) == JSON_STRING;
+}
+
 static void put_known_object(struct canonical *c, const struct json_value *object, const struct canonical_shape *shape)
 {
     size_t count, counting = 0, mark = arena_mark(c->arena);
@@ -293,14 +334,19 @@ static void put_known_object(struct canonical *c, const struct json_value *objec
     const struct canonical_member *members = canonical_members(c, object, shape, &count);
     for (size_t i = 0; i < count; i++) counting += !members[i].field || !(members[i].field->flags & CANONICAL_IGNORED);
     canonical_object(c, counting);
+    c->depth++;
     for (size_t i = 0; i < count; i++) {
         if (members[i].field && (members[i].field->flags & CANONICAL_IGNORED)) {
             pass_over(c, members[i].value);
             continue;
         }
         canonical_name(c, members[i].name);
-        canonical_value(c, members[i].value, members[i].field);
+        if (is_query(c, &members[i]))
+            put_query(c, json_string(members[i].value));
+        else
+            canonical_value(c, members[i].value, members[i].field);
     }
+    c->depth--;
     arena_rewind(c->arena, mark);
 }
 

@@ -33,8 +33,7 @@ enum request_part {
 };
 
 struct request_parts {
-    uint64_t
-        digest[PARTS]; /* a keyed hash of each part (platform/hash.h); the key is fixed: they never leave the box */
+    uint64_t digest[PARTS]; /* a keyed hash of each part (platform/hash.h); they never leave the box */
 };
 
 /* ---- tables */
@@ -42,6 +41,7 @@ struct request_parts {
 enum canonical_flags {
     CANONICAL_IGNORED = 1, /* does not count */
     CANONICAL_TEXT = 2,    /* prose: a mask may apply where its part is the system prompt */
+    CANONICAL_QUERY = 4,   /* where its part is the query: the question itself, when it is a string */
 };
 
 struct canonical_shape;
@@ -81,6 +81,11 @@ struct canonical_mask {
 struct canonical {
     struct sha256 whole;
     struct hash_state parts[PARTS + 1]; /* the last: what belongs to none */
+    struct hash_state around;           /* of the query's message: all but its texts */
+    struct hash_key key;
+    struct hash128 apart; /* after canonical_finish: see canonical_apart */
+    bool in_text;
+    unsigned depth; /* of known objects */
     struct arena *arena;
     const struct canonical_mask *mask; /* NULL: none */
     enum request_part part;
@@ -91,6 +96,9 @@ struct canonical {
 };
 
 void canonical_start(struct canonical *c, struct arena *arena, const struct canonical_mask *mask);
+/* Right after canonical_start: the parts are hashed under this key, which outsiders must not know, instead of a fixed
+ * one. */
+void canonical_key(struct canonical *c, const struct hash_key *key);
 /* What follows belongs to this part; PARTS: to none, it counts in the whole only. */
 void canonical_part(struct canonical *c, enum request_part part);
 /* Counts in the part's digest only: what the whole tells by its order. */
@@ -109,5 +117,8 @@ void canonical_value(struct canonical *c, const struct json_value *value, const 
 
 /* RC_OK, or RC_FULL when the arena was too small. */
 int canonical_finish(struct canonical *c, struct digest *digest, struct request_parts *parts);
+/* After that: a hash of everything but the texts of the query (strings of PART_QUERY whose field is CANONICAL_QUERY, of the
+ * message or its parts; the shape around them counts). All inputs are 128 bits wide under the key. */
+struct hash128 canonical_apart(const struct canonical *c);
 
 #endif

@@ -15,6 +15,7 @@
 
 enum { EMBED_DIM_MAX = 1536, EMBED_NGRAM_DIM = 384 };
 
+/* In the order of semantic.embedder's choices. */
 enum embed_kind { EMBED_NONE, EMBED_MINILM, EMBED_NGRAM, EMBED_REMOTE, EMBED_KINDS };
 
 struct embedder {
@@ -26,18 +27,21 @@ struct embedder {
     const struct model *model; /* of minilm, else NULL */
 };
 
-/* Boot: `workers` workspaces. `model` is mapped here when kind is minilm; `message` says what to do when it cannot. */
+/* Boot: `workers` workspaces. */
 int embed_reserve(unsigned workers);
-int embed_open(enum embed_kind kind, const char *model_path, unsigned remote_dim, char *message, size_t message_size);
+/* `model`: the file of minilm, mapped here; the name of remote's model, part of its tag. When it fails, `message` says what
+ * to do, and there is no embedder. */
+int embed_open(enum embed_kind kind, const char *model, unsigned remote_dim, char *message, size_t message_size);
 const struct embedder *embed_current(void);
 /* The model's bytes were all read and right (a worker's job, started by app); until then embed_text says RC_AGAIN. */
 int embed_check(void);
 bool embed_ready(void);
 
-/* A worker's job. Not for remote. */
+/* A worker's job, or a thread of its own as long as no more than `workers` ask at a time. RC_UNSUPPORTED: remote. */
 int embed_text(struct span text, float *vector);
-/* Also tells the pieces: for embed-serve and /v1/embeddings, whose usage counts them. RC_TOO_LARGE only when `truncate`
- * is false; else the first MODEL_PIECES_MAX pieces are embedded. ids may be NULL. */
+/* Also tells the pieces (of ngram: the words, without ids): for embed-serve and /v1/embeddings, whose usage counts them.
+ * RC_TOO_LARGE only when `truncate` is false; else the first MODEL_PIECES_MAX pieces are embedded. minilm embeds [CLS] and
+ * [SEP] alone, too. ids may be NULL. */
 int embed_text_pieces(struct span text, bool truncate, float *vector, uint16_t *ids, unsigned *count);
 
 /* App's; NULL: no endpoint. Fills embed_current()->dim floats of length 1; RC_TIMEOUT, RC_CLOSED, RC_FULL … */

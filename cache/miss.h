@@ -6,7 +6,9 @@
  * Reasons: never_seen, expired, evicted, differs:{route,model,system,tools,parameters,history,query}, bypass,
  *          not_storable. `differs:X` names the one part in which the nearest recent request differs when exactly one
  *          does (of several such, the newest); several differing parts are never_seen. A request that is there as a
- *          whole is not_storable or evicted, as it was settled, else (its answer is not known yet) never_seen.
+ *          whole is not_storable or evicted, as it was settled, else (its answer is not known yet) never_seen. An answer
+ *          that the store had no room for at that moment is not_storable, a stored one that could not be read for want
+ *          of room is bypass: neither was evicted.
  * Cost:    explaining is eight look-ups in a hash table, remembering as many changes of it.
  */
 #ifndef CACHE_MISS_H

@@ -9,7 +9,7 @@
  * Owner:   one model a process, mapped read-only until the end.
  * Threads: opening at boot; checking on a worker; reading from any.
  * Fails:   RC_NOT_FOUND no file, RC_VERSION newer, RC_CORRUPT wrong sizes or (model_check) a wrong CRC.
- * Not here: making the file (app/model_import.c), running it (cache/encode.h).
+ * Not here: the layout itself (cache/model_layout.h), making the file (app/model/), running it (cache/encode.h).
  */
 #ifndef CACHE_MODEL_H
 #define CACHE_MODEL_H
@@ -60,7 +60,9 @@ struct model {
     struct span vocabulary_text;     /* pieces, each ended by LF, in the order of their ids */
     const uint32_t *vocabulary_hash; /* cache/tokenize.c's table */
     unsigned vocabulary_hash_bits;
-    char tag[MODEL_TAG_SIZE]; /* "minilm-int8/1/…": scheme and digest; vectors of different tags never meet */
+    unsigned piece_size_max;         /* bytes of the longest piece */
+    uint16_t id_cls, id_sep, id_unk; /* [CLS], [SEP], [UNK] */
+    char tag[MODEL_TAG_SIZE];        /* "minilm-int8/1/…": scheme and digest; vectors of different tags never meet */
     char licence[MODEL_TAG_SIZE];
     const unsigned char *map;
     size_t map_size;
@@ -68,7 +70,7 @@ struct model {
 
 /* Boot. Maps and checks header, table and sizes. */
 int model_open(const char *path, struct model *model);
-/* All CRCs: reads every page, so a worker's job. */
+/* All CRCs: reads every page, so a worker's job. RC_CORRUPT. */
 int model_check(const struct model *model);
 void model_close(struct model *model);
 

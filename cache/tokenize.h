@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache/tokenize.h — text to the word pieces of an uncased BERT vocabulary (Devlin et al. 2018; WordPiece, longest match).
  *
- * Steps:   control characters go, every white space is a blank, CJK ideographs stand alone, lower case, NFD without marks
- *          (Mn), punctuation stands alone; then the longest piece from the left, "##" inside a word; a word that cannot be
- *          taken apart or has over 100 characters is [UNK]. Bytes that are no UTF-8 count as U+FFFD, which is dropped.
- *          [CLS] and [SEP] in the text are plain text.
+ * Steps:   words (cache/words.h), then the longest piece from the left, "##" inside a word; a word that cannot be taken
+ *          apart or has over 100 characters is [UNK]. [CLS] and [SEP] in the text are plain text.
  * Owner:   pure; the vocabulary is the mapped model's.
  * Threads: any. Takes no memory but its stack (under 2 KiB).
  */

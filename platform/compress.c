@@ -179,11 +179,11 @@ static void gzip_give(void *opaque, void *piece)
     (void)piece; /* the whole region is taken back at closing */
 }
 
-static void open_gzip(struct decoder *d)
+static void open_gzip(struct decoder *d, bool framed)
 {
     enum { WINDOW_BITS = 15, EITHER_HEADER = 32 };
     d->gzip = (z_stream){.zalloc = gzip_take, .zfree = gzip_give, .opaque = d};
-    CHECK(inflateInit2(&d->gzip, WINDOW_BITS + EITHER_HEADER) == Z_OK);
+    CHECK(inflateInit2(&d->gzip, framed ? WINDOW_BITS + EITHER_HEADER : -WINDOW_BITS) == Z_OK);
 }
 
 static void open_zstd(struct decoder *d)
@@ -196,17 +196,18 @@ static void open_zstd(struct decoder *d)
 int decoder_open(enum compress_coding coding, struct decoder **decoder)
 {
     *decoder = NULL;
-    if (coding != CODING_GZIP && coding != CODING_ZSTD) return RC_UNSUPPORTED;
+    if (coding != CODING_GZIP && coding != CODING_ZSTD && coding != CODING_DEFLATE) return RC_UNSUPPORTED;
+    enum compress_coding library = coding == CODING_ZSTD ? CODING_ZSTD : CODING_GZIP;
     for (unsigned i = 0; i < STREAMS && !*decoder; i++)
-        if (decoders[i].coding == coding && !decoders[i].used) *decoder = &decoders[i];
+        if (decoders[i].coding == library && !decoders[i].used) *decoder = &decoders[i];
     if (!*decoder) return RC_FULL;
     struct decoder *d = *decoder;
     CHECK(d->region != NULL);
     d->used = true;
     d->ended = false;
     d->region_taken = 0;
-    if (coding == CODING_GZIP)
-        open_gzip(d);
+    if (library == CODING_GZIP)
+        open_gzip(d, coding == CODING_GZIP);
     else
         open_zstd(d);
     return RC_OK;

@@ -24,7 +24,8 @@ size_t compress_bound(size_t size);
 int compress_block(struct span in, void *out, size_t capacity, size_t *size);
 int decompress_block(struct span in, void *out, size_t capacity, size_t *size);
 
-enum compress_coding { CODING_IDENTITY, CODING_GZIP, CODING_ZSTD, CODING_UNKNOWN };
+/* deflate: without any framing, as in a zip archive; no content-encoding is that. */
+enum compress_coding { CODING_IDENTITY, CODING_GZIP, CODING_ZSTD, CODING_UNKNOWN, CODING_DEFLATE };
 enum compress_coding
 compress_coding_of(struct span content_encoding); /* of a list: unknown, unless it has one member */
 

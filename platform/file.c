@@ -129,6 +129,15 @@ static int make_one_folder(const char *path, mode_t mode)
     return error == EEXIST ? RC_EXISTS : file_from_errno(error);
 }
 
+int file_append(const char *path, const void *data, size_t size, mode_t mode)
+{
+    bool fresh = !file_exists(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0) return file_from_errno(errno);
+    int rc = close_after(fd, write_all(fd, data, size));
+    return rc == RC_OK && fresh ? sync_folder_of(path) : rc;
+}
+
 int file_make_folder(const char *path, mode_t mode)
 {
     char part[FILE_PATH_MAX];

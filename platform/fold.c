@@ -14,7 +14,6 @@ enum {
     HANGUL_VS = 21,
     HANGUL_T = 0x11A7,
     HANGUL_TS = 28,
-    DECOMPOSED_MAX = 4, /* code points of one character, at most */
 };
 
 struct fold {
@@ -118,6 +117,56 @@ static bool is_blank(uint32_t c)
            (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
+/* ---- characters */
+
+size_t fold_decode(const unsigned char *p, size_t left, uint32_t *c)
+{
+    size_t size = p[0] < 0x80                   ? 1
+                  : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
+                  : (p[0] & 0xF0) == 0xE0       ? 3
+                  : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
+                                                : 0;
+    if (size == 0 || size > left) return 0;
+    *c = size == 1 ? p[0] : p[0] & (0x7Fu >> size);
+    for (size_t i = 1; i < size; i++) {
+        if ((p[i] & 0xC0) != 0x80) return 0;
+        *c = *c << 6 | (p[i] & 0x3F);
+    }
+    bool valid = size < 3 ||
+                 (size == 3 ? *c >= 0x800 && (*c < 0xD800 || *c > 0xDFFF) : *c >= 0x10000 && *c <= 0x10FFFF);
+    return valid ? size : 0;
+}
+
+size_t fold_encode(uint32_t c, unsigned char bytes[4])
+{
+    static const unsigned char lead[] = {0, 0x00, 0xC0, 0xE0, 0xF0};
+    size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = size; i-- > 1; c >>= 6) bytes[i] = (unsigned char)(0x80 | (c & 0x3F));
+    bytes[0] = (unsigned char)(lead[size] | c);
+    return size;
+}
+
+/* What stands first decomposes further, what stands second does not. */
+unsigned fold_decompose(uint32_t c, uint32_t parts[FOLD_PARTS_MAX])
+{
+    uint32_t waiting[FOLD_PARTS_MAX], a, b;
+    unsigned waits = 0, count = 0;
+    if (c - HANGUL_FIRST < HANGUL_COUNT) {
+        uint32_t s = c - HANGUL_FIRST;
+        parts[count++] = HANGUL_L + s / (HANGUL_VS * HANGUL_TS);
+        parts[count++] = HANGUL_V + s / HANGUL_TS % HANGUL_VS;
+        if (s % HANGUL_TS != 0) parts[count++] = HANGUL_T + s % HANGUL_TS;
+        return count;
+    }
+    while (c >= 0xC0 && decomposition_of(c, &a, &b)) {
+        if (b != 0 && waits < FOLD_PARTS_MAX - 1) waiting[waits++] = b;
+        c = a;
+    }
+    parts[count++] = c;
+    while (waits > 0) parts[count++] = waiting[--waits];
+    return count;
+}
+
 /* ---- writing */
 
 static void put_bytes(struct fold *f, const unsigned char *bytes, size_t size)
@@ -133,11 +182,7 @@ static void put_bytes(struct fold *f, const unsigned char *bytes, size_t size)
 static void put_point(struct fold *f, uint32_t c)
 {
     unsigned char bytes[4];
-    size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    static const unsigned char lead[] = {0, 0x00, 0xC0, 0xE0, 0xF0};
-    for (size_t i = size; i-- > 1; c >>= 6) bytes[i] = (unsigned char)(0x80 | (c & 0x3F));
-    bytes[0] = (unsigned char)(lead[size] | c);
-    put_bytes(f, bytes, size);
+    put_bytes(f, bytes, fold_encode(c, bytes));
 }
 
 static void put_blank(struct fold *f)
@@ -216,46 +261,14 @@ static void segment_add(struct fold *f, uint32_t c)
     f->classes[at] = (uint8_t) class;
 }
 
-/* What stands first decomposes further, what stands second does not; the second parts wait in a short list. */
 static void add_point(struct fold *f, uint32_t c)
 {
-    uint32_t waiting[DECOMPOSED_MAX], a, b;
-    unsigned count = 0;
-    if (c - HANGUL_FIRST < HANGUL_COUNT) {
-        uint32_t s = c - HANGUL_FIRST;
-        segment_add(f, HANGUL_L + s / (HANGUL_VS * HANGUL_TS));
-        segment_add(f, HANGUL_V + s / HANGUL_TS % HANGUL_VS);
-        if (s % HANGUL_TS != 0) segment_add(f, HANGUL_T + s % HANGUL_TS);
-        return;
-    }
-    while (c >= 0xC0 && decomposition_of(c, &a, &b)) {
-        if (b != 0 && count < DECOMPOSED_MAX) waiting[count++] = b;
-        c = a;
-    }
-    segment_add(f, c);
-    while (count > 0) segment_add(f, waiting[--count]);
+    uint32_t parts[FOLD_PARTS_MAX];
+    unsigned count = fold_decompose(c, parts);
+    for (unsigned i = 0; i < count; i++) segment_add(f, parts[i]);
 }
 
 /* ---- reading */
-
-/* Bytes of a well-formed sequence (RFC 3629 section 4), 0 for anything else. */
-static size_t decode(const unsigned char *p, size_t left, uint32_t *c)
-{
-    size_t size = p[0] < 0x80                   ? 1
-                  : p[0] >= 0xC2 && p[0] < 0xE0 ? 2
-                  : (p[0] & 0xF0) == 0xE0       ? 3
-                  : p[0] >= 0xF0 && p[0] < 0xF5 ? 4
-                                                : 0;
-    if (size == 0 || size > left) return 0;
-    *c = size == 1 ? p[0] : p[0] & (0x7Fu >> size);
-    for (size_t i = 1; i < size; i++) {
-        if ((p[i] & 0xC0) != 0x80) return 0;
-        *c = *c << 6 | (p[i] & 0x3F);
-    }
-    bool valid = size < 3 ||
-                 (size == 3 ? *c >= 0x800 && (*c < 0xD800 || *c > 0xDFFF) : *c >= 0x10000 && *c <= 0x10FFFF);
-    return valid ? size : 0;
-}
 
 static void add_invalid(struct fold *f, const unsigned char *byte)
 {
@@ -269,7 +282,7 @@ static void fold_text(struct fold *f, struct span text)
     const unsigned char *p = (const unsigned char *)text.data;
     for (size_t i = 0; i < text.size && !f->full;) {
         uint32_t c;
-        size_t size = decode(p + i, text.size - i, &c);
+        size_t size = fold_decode(p + i, text.size - i, &c);
         if (size == 0)
             add_invalid(f, p + i);
         else

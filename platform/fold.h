@@ -19,4 +19,12 @@ int fold_question(struct span text, char *out, size_t capacity, size_t *size);
 /* NFC alone. */
 int fold_nfc(struct span text, char *out, size_t capacity, size_t *size);
 
+/* For other readers of text. The bytes of the well-formed UTF-8 sequence at p (RFC 3629 section 4), 0 for anything else;
+ * `left` is at least 1. */
+size_t fold_decode(const unsigned char *p, size_t left, uint32_t *c);
+size_t fold_encode(uint32_t c, unsigned char bytes[4]);
+/* The whole canonical decomposition of one character, in order: how many parts; itself when it has none. */
+enum { FOLD_PARTS_MAX = 4 };
+unsigned fold_decompose(uint32_t c, uint32_t parts[FOLD_PARTS_MAX]);
+
 #endif

@@ -31,6 +31,7 @@ struct pack_answer {
 
 struct pack_question {
     struct pack_text text; /* folded */
+    struct pack_text written;
     uint32_t answer, hash;
 };
 
@@ -130,11 +131,13 @@ static int add_question(struct loading *l, const struct json_value *value)
         uint32_t hash = hash_text(key);
         uint16_t *cell = find_cell(l->pack, key, hash);
         if (*cell != 0) return refuse(l, "the same question twice", text);
-        l->pack->questions[l->questions] =
-            (struct pack_question){.text = add_text(l, key), .answer = l->answers, .hash = hash};
+        struct pack_question *q = &l->pack->questions[l->questions];
+        *q = (struct pack_question){.text = add_text(l, key), .answer = l->answers, .hash = hash};
+        q->written = add_text(l, text);
         *cell = (uint16_t)(l->questions + 1);
     } else {
         (void)add_text(l, key);
+        (void)add_text(l, text);
     }
     l->questions++;
     return RC_OK;
@@ -295,6 +298,23 @@ int pack_find(const struct pack *pack, struct span question, struct span *answer
 unsigned pack_size(const struct pack *pack)
 {
     return pack->answer_count;
+}
+
+unsigned pack_question_count(const struct pack *pack)
+{
+    return pack->question_count;
+}
+
+struct span pack_question(const struct pack *pack, unsigned index)
+{
+    CHECK(index < pack->question_count);
+    return block_text(pack, pack->questions[index].written);
+}
+
+struct span pack_question_answer(const struct pack *pack, unsigned index)
+{
+    CHECK(index < pack->question_count);
+    return block_text(pack, pack->answers[pack->questions[index].answer].text);
 }
 
 struct span pack_name(const struct pack *pack)

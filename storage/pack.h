@@ -32,6 +32,10 @@ void pack_release(struct pack *pack);
 /* A question over 4 × PACK_QUESTION_MAX bytes is in no pack. */
 int pack_find(const struct pack *pack, struct span question, struct span *answer, unsigned *number);
 unsigned pack_size(const struct pack *pack); /* answers */
+/* Its questions as they were written, outer blanks too, and what each is answered with. */
+unsigned pack_question_count(const struct pack *pack);
+struct span pack_question(const struct pack *pack, unsigned index);
+struct span pack_question_answer(const struct pack *pack, unsigned index);
 struct span pack_name(const struct pack *pack);
 
 #endif

@@ -10,8 +10,11 @@
 #include <stdio.h>
 
 #include "app/gateway/directives.h"
+#include "app/gateway/feedback.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/pack_words.h"
 #include "app/gateway/reply.h"
+#include "app/gateway/semantic.h"
 #include "app/gateway/shortcut.h"
 #include "app/gateway/tenants.h"
 #include "app/gateway/upstream_call.h"
@@ -227,7 +230,7 @@ static bool plain_request(const struct request *r)
            !span_equal(r->x->head.method, SPAN("HEAD"));
 }
 
-static int64_t age_of(uint64_t created_us, uint64_t now_us)
+int64_t answer_age(uint64_t created_us, uint64_t now_us)
 {
     return now_us > created_us ? (int64_t)((now_us - created_us) / CLOCK_SECOND) : 0;
 }
@@ -244,7 +247,7 @@ static bool shortcut_usable(const struct request *r, struct shortcut *s)
 static void shortcut_send(struct request *r, const struct shortcut *s, struct hot_reply *hot)
 {
     struct hit hit = {.hot = hot, .now_us = clock_wall_us()};
-    hit.age_s = age_of(hot->meta->created_us, hit.now_us);
+    hit.age_s = answer_age(hot->meta->created_us, hit.now_us);
     hit.ttl_s = (int64_t)s->expires_s - (int64_t)(hit.now_us / CLOCK_SECOND);
     hit_send(r, &hit);
 }
@@ -282,30 +285,44 @@ int answer_shortcut_stored(struct request *r)
 
 /* ---- the exact entry */
 
-static int64_t ttl_in_force(const struct request *r, uint32_t entry_ttl_s)
+int64_t answer_ttl(const struct request *r, uint32_t entry_ttl_s)
 {
     int64_t route_ttl = (int64_t)(r->route->ttl_us / CLOCK_SECOND);
     return entry_ttl_s < route_ttl ? (int64_t)entry_ttl_s : route_ttl;
 }
 
-/* A plain head for what the template does not cover (a stale hit, a browser, HEAD, HTTP/1.0), then the body. */
-static void send_composed(struct request *r, uint64_t entry, struct span body, enum view view, int64_t age_s,
-                          int64_t ttl_s)
+struct composed {
+    uint64_t entry;
+    struct span body;
+    enum view view;
+    int64_t age_s, ttl_s; /* ttl: what is left */
+    float similarity;     /* of another wording; 0: the same request */
+};
+
+static const char *detail_of(const struct composed *c)
+{
+    if (c->similarity > 0) return "; detail=semantic";
+    return c->ttl_s < 0 ? "; detail=stale" : "";
+}
+
+/* A plain head for what the template does not cover (a stale or semantic hit, a browser, HEAD, HTTP/1.0), then the body. */
+static void send_composed(struct request *r, const struct composed *c)
 {
     char status[48];
     struct reply reply;
     reply_defaults(&reply, 200);
-    snprintf(status, sizeof status, "hit; ttl=%lld%s", (long long)ttl_s, ttl_s < 0 ? "; detail=stale" : "");
+    snprintf(status, sizeof status, "hit; ttl=%lld%s", (long long)c->ttl_s, detail_of(c));
     reply.cache_status = status;
-    reply.hit = ttl_s < 0 ? HIT_STALE : HIT_EXACT;
-    reply.entry = entry;
-    reply.age_s = age_s;
-    if (view_is_stream(view)) reply.content_type = "text/event-stream; charset=utf-8";
-    cache_touch(entry);
-    reply_body(r, &reply, body);
+    reply.hit = c->similarity > 0 ? HIT_SEMANTIC : c->ttl_s < 0 ? HIT_STALE : HIT_EXACT;
+    reply.entry = r->hit_entry = c->entry;
+    reply.similarity = r->similarity = c->similarity;
+    reply.age_s = c->age_s;
+    if (view_is_stream(c->view)) reply.content_type = "text/event-stream; charset=utf-8";
+    cache_touch(c->entry);
+    reply_body(r, &reply, c->body);
 }
 
-static bool earlier_link_is_fine(const struct request *r, const struct entry_meta *meta)
+bool answer_is_too_late(const struct request *r, const struct entry_meta *meta)
 {
     for (unsigned i = 0; i < meta->chain_link && i < r->route->provider_count; i++)
         if (r->generation->health[r->route->providers[i]].failing_since_us == 0) return true;
@@ -330,7 +347,8 @@ static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, i
     if (!plain_request(r) || age_s > ttl_s) {
         struct span body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
         if (!body.data) return RC_NOT_FOUND;
-        send_composed(r, hot->meta->id, body, view, age_s, ttl_s - age_s);
+        struct composed c = {hot->meta->id, body, view, age_s, ttl_s - age_s, 0};
+        send_composed(r, &c);
         return RC_OK;
     }
     struct hit hit = {.hot = hot, .now_us = now_us, .age_s = age_s, .ttl_s = ttl_s - age_s};
@@ -346,13 +364,23 @@ static bool is_still_stored(const struct request *r)
     return cache_find(&r->question.digest, &now, &evicted) == RC_OK && now.id == r->found.id;
 }
 
+/* An entry that could not be read for want of a place in the queue or of memory is still there, should no provider answer. */
+static int unread(struct request *r, int rc)
+{
+    if (rc != RC_NOT_FOUND && rc != RC_CORRUPT) {
+        r->have_stale = true;
+        r->miss = MISS_BYPASS;
+    }
+    return RC_NOT_FOUND;
+}
+
 static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t ttl_s, uint64_t now_us)
 {
     struct cache_answer answer;
     struct span body;
     int rc = cache_read(r->found.id, &r->question.digest, r->x->arena, &answer);
-    if (rc != RC_OK) return RC_NOT_FOUND;
-    if (earlier_link_is_fine(r, &answer.meta)) {
+    if (rc != RC_OK) return unread(r, rc);
+    if (answer_is_too_late(r, &answer.meta)) {
         r->have_stale = true;
         return RC_NOT_FOUND;
     }
@@ -366,7 +394,8 @@ static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t 
     if (is_still_stored(r) && hot_put(&answer.meta, view, HOT_HEAD_ROOM, body, &hot) == RC_OK &&
         template_make(hot, r->dialect, view))
         return serve_hot(r, hot, view, age_s, ttl_s, now_us);
-    send_composed(r, answer.meta.id, body, view, age_s, ttl_s - age_s);
+    struct composed c = {answer.meta.id, body, view, age_s, ttl_s - age_s, 0};
+    send_composed(r, &c);
     return RC_OK;
 }
 
@@ -382,7 +411,7 @@ int answer_exact(struct request *r)
 {
     uint64_t now_us = clock_wall_us();
     if (find(r) != RC_OK) return RC_NOT_FOUND;
-    int64_t age_s = age_of(r->found.created_us, now_us), ttl_s = ttl_in_force(r, r->found.ttl_s);
+    int64_t age_s = answer_age(r->found.created_us, now_us), ttl_s = answer_ttl(r, r->found.ttl_s);
     bool sampled = r->route->sampled_fresh && (r->question.flags & QUESTION_SAMPLED);
     if (r->directives.no_cache || sampled || !directives_allow(&r->directives, age_s, ttl_s)) {
         r->have_stale = true;
@@ -395,6 +424,51 @@ int answer_exact(struct request *r)
     return serve_cold(r, view, age_s, ttl_s, now_us);
 }
 
+/* ---- an entry that answers another wording */
+
+static bool may_answer(const struct request *r, const struct entry_meta *meta, struct composed *c)
+{
+    bool theirs = r->route->share_box || memcmp(meta->tenant, r->tenant.id, sizeof meta->tenant) == 0;
+    c->age_s = answer_age(meta->created_us, clock_wall_us());
+    int64_t ttl_s = answer_ttl(r, meta->ttl_s);
+    c->ttl_s = ttl_s - c->age_s;
+    return theirs && meta->dialect == r->dialect && !(meta->flags & ENTRY_TOOL_CALLS) && c->ttl_s >= 0 &&
+           directives_allow(&r->directives, c->age_s, ttl_s) && !answer_is_too_late(r, meta);
+}
+
+static int take_hot(struct request *r, struct composed *c)
+{
+    const struct hot_reply *hot = hot_find(c->entry, c->view);
+    if (!hot || !may_answer(r, hot->meta, c)) return RC_NOT_FOUND;
+    c->body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
+    return c->body.data ? RC_OK : RC_NOT_FOUND;
+}
+
+static int take_cold(struct request *r, struct composed *c)
+{
+    struct cache_answer answer;
+    struct hot_reply *hot;
+    if (cache_read(c->entry, NULL, r->x->arena, &answer) != RC_OK) return RC_NOT_FOUND;
+    /* What was removed while this waited is not served. */
+    if (!cache_has(c->entry) || !may_answer(r, &answer.meta, c)) return RC_NOT_FOUND;
+    enum entry_form form = (enum entry_form)answer.meta.form;
+    if (answer_view(r->dialect, form, c->view, answer.body, r->x->arena, &c->body) != RC_OK) return RC_NOT_FOUND;
+    (void)hot_put(&answer.meta, c->view, HOT_HEAD_ROOM, c->body, &hot);
+    return RC_OK;
+}
+
+int answer_entry(struct request *r, uint64_t id, float similarity)
+{
+    struct composed c = {.entry = id, .view = view_wanted(&r->question), .similarity = similarity};
+    if (!cache_has(id)) return RC_NOT_FOUND;
+    int rc = take_hot(r, &c);
+    if (rc != RC_OK) rc = take_cold(r, &c);
+    if (rc != RC_OK || tenant_was_rejected(&r->tenant)) return RC_NOT_FOUND;
+    feedback_remember(r, id, similarity);
+    send_composed(r, &c);
+    return RC_OK;
+}
+
 /* ---- packs */
 
 static bool pack_may_answer(const struct request *r)
@@ -405,29 +479,41 @@ static bool pack_may_answer(const struct request *r)
     return kind && !system && payment_is_welcome(r);
 }
 
-static int find_in(const struct request *r, unsigned pack, bool any, struct span *answer)
+bool answer_pack_is_open(const struct request *r, unsigned pack, bool any)
 {
-    const struct config_pack *config = &r->config->packs[pack];
-    bool starter = span_equal(config->file, SPAN("builtin"));
-    unsigned number;
-    if (starter && !any && !span_equal(r->question.model, SPAN("larder"))) return RC_NOT_FOUND;
-    if (!r->generation->packs[pack]) return RC_NOT_FOUND;
-    return pack_find(r->generation->packs[pack], r->question.query, answer, &number);
+    bool starter = span_equal(r->config->packs[pack].file, SPAN("builtin"));
+    return r->generation->packs[pack] && (!starter || any || span_equal(r->question.model, SPAN("larder")));
 }
 
 static int find_in_route(const struct request *r, bool any, struct span *answer)
 {
     int rc = RC_NOT_FOUND;
-    if (!r->route || !pack_may_answer(r)) return rc;
+    unsigned number;
     for (unsigned i = 0; rc == RC_NOT_FOUND && i < r->route->pack_count; i++)
-        rc = find_in(r, r->route->packs[i], any, answer);
+        if (answer_pack_is_open(r, r->route->packs[i], any))
+            rc = pack_find(r->generation->packs[r->route->packs[i]], r->question.query, answer, &number);
     return rc;
 }
 
-int answer_pack_object(const struct request *r, bool any, struct arena *arena, struct span *object)
+static int find_in_other_words(const struct request *r, bool any, struct span *answer, float *similarity)
+{
+    struct pack_match match;
+    if (!r->semantic.looked || pack_words_find(r, any, &match) != RC_OK) return RC_NOT_FOUND;
+    if (!semantic_allows_pack(r, match.key, match.score)) return RC_NOT_FOUND;
+    *answer = match.answer;
+    *similarity = match.score;
+    feedback_remember(r, match.key, match.score);
+    return RC_OK;
+}
+
+int answer_pack_object(const struct request *r, bool any, struct arena *arena, struct span *object, float *similarity)
 {
     struct span answer;
-    if (find_in_route(r, any, &answer) != RC_OK) return RC_NOT_FOUND;
+    *similarity = 0;
+    if (!r->route || !pack_may_answer(r)) return RC_NOT_FOUND;
+    int rc = find_in_route(r, any, &answer);
+    if (rc != RC_OK) rc = find_in_other_words(r, any, &answer, similarity);
+    if (rc != RC_OK) return RC_NOT_FOUND;
     size_t room = answer.size * 2 + 2048;
     char *buffer = arena_take(arena, room, 1);
     if (!buffer) return RC_NOT_FOUND;
@@ -441,12 +527,14 @@ int answer_pack(struct request *r, bool any)
 {
     struct span object, body;
     struct reply reply;
-    if (answer_pack_object(r, any, r->x->arena, &object) != RC_OK ||
+    float similarity;
+    if (answer_pack_object(r, any, r->x->arena, &object, &similarity) != RC_OK ||
         answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), object, r->x->arena, &body) != RC_OK)
         return RC_NOT_FOUND;
     reply_defaults(&reply, 200);
     reply.hit = HIT_PACK;
     reply.cache_status = "hit; detail=pack";
+    reply.similarity = r->similarity = similarity;
     if (r->question.flags & QUESTION_STREAM) reply.content_type = "text/event-stream; charset=utf-8";
     reply_body(r, &reply, body);
     return RC_OK;

@@ -36,6 +36,7 @@ enum question_flags {
     QUESTION_SINGLE = 1 << 10,        /* exactly one user message besides system ones, all of it in `query`, and none of
                                         tools, media, n > 1, schema: packs may answer */
     QUESTION_USAGE_SPLICED = 1 << 11, /* app's own: include_usage was added upstream */
+    QUESTION_CUT = 1 << 12,           /* the query's text is longer than ENTRY_QUERY_MAX */
 };
 
 struct question {
@@ -46,6 +47,7 @@ struct question {
     struct span query; /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
     struct request_parts parts; /* short digests, for the miss reason */
     struct digest digest;       /* identity */
+    struct hash128 apart;       /* of everything but the query's text, under the context's key; zero without one */
 };
 
 struct question_context {
@@ -53,6 +55,7 @@ struct question_context {
     struct span scope;        /* bytes that count besides the body: tenant, endpoint, headers that count, namespace */
     const struct span *masks; /* patterns for system prompts (mask.h) */
     unsigned mask_count;
+    const struct hash_key *key; /* the box's, for `apart`: another tenant must not be able to make two of them equal */
 };
 
 /* Reads a body of one of the chat endpoints. RC_INVALID: not a JSON object, no model, no messages …, RC_TOO_LARGE: nested

@@ -22,6 +22,10 @@
     {                                                        \
         CANONICAL_NAME(literal), CANONICAL_TEXT, 0, 0, shape \
     }
+#define QUERY_MEMBER(literal, shape)                                           \
+    {                                                                          \
+        CANONICAL_NAME(literal), CANONICAL_TEXT | CANONICAL_QUERY, 0, 0, shape \
+    }
 #define SHAPE(fields)                        \
     {                                        \
         (fields), TABLE_COUNT(fields), false \
@@ -33,12 +37,12 @@ static const struct canonical_field source_fields[] = {MEMBER("content", &block)
 static const struct canonical_shape source = SHAPE(source_fields);
 
 static const struct canonical_field block_fields[] = {
-    TEXT_MEMBER("text", NULL), MEMBER("source", &source),   TEXT_MEMBER("content", &block),
-    MEMBER("input", NULL),     IGNORED("cache_control", 0),
+    QUERY_MEMBER("text", NULL), MEMBER("source", &source),   TEXT_MEMBER("content", &block),
+    MEMBER("input", NULL),      IGNORED("cache_control", 0),
 };
 static const struct canonical_shape block = SHAPE(block_fields);
 
-static const struct canonical_field message_fields[] = {TEXT_MEMBER("content", &block), IGNORED("cache_control", 0)};
+static const struct canonical_field message_fields[] = {QUERY_MEMBER("content", &block), IGNORED("cache_control", 0)};
 static const struct canonical_shape message = SHAPE(message_fields);
 
 static const struct canonical_field tool_fields[] = {IGNORED("cache_control", 0)};

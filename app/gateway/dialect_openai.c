@@ -20,9 +20,9 @@
     {                                           \
         CANONICAL_NAME(literal), 0, 0, 0, shape \
     }
-#define TEXT_MEMBER(literal, shape)                          \
-    {                                                        \
-        CANONICAL_NAME(literal), CANONICAL_TEXT, 0, 0, shape \
+#define QUERY_MEMBER(literal, shape)                                           \
+    {                                                                          \
+        CANONICAL_NAME(literal), CANONICAL_TEXT | CANONICAL_QUERY, 0, 0, shape \
     }
 #define SHAPE(fields)                        \
     {                                        \
@@ -36,13 +36,13 @@ static const struct canonical_field call_fields[] = {MEMBER("function", &flat), 
 static const struct canonical_shape call = SHAPE(call_fields);
 
 static const struct canonical_field part_fields[] = {
-    TEXT_MEMBER("text", NULL), MEMBER("image_url", &flat),  MEMBER("input_audio", &flat),
-    MEMBER("file", &flat),     IGNORED("cache_control", 0), IGNORED("prompt_cache_breakpoint", 0),
+    QUERY_MEMBER("text", NULL), MEMBER("image_url", &flat),  MEMBER("input_audio", &flat),
+    MEMBER("file", &flat),      IGNORED("cache_control", 0), IGNORED("prompt_cache_breakpoint", 0),
 };
 static const struct canonical_shape part = SHAPE(part_fields);
 
 static const struct canonical_field message_fields[] = {
-    TEXT_MEMBER("content", &part),
+    QUERY_MEMBER("content", &part),
     MEMBER("tool_calls", &call),
     MEMBER("function_call", &flat),
     IGNORED("cache_control", 0),

@@ -6,6 +6,7 @@
 
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
+#include "app/gateway/shadow.h"
 #include "app/gateway/tenants.h"
 #include "platform/clock.h"
 #include "platform/log.h"
@@ -108,6 +109,7 @@ static void describe(const struct flight *f, const struct sink *sink, const stru
     reply->cache_status = sink_status(f, sink, buffer);
     reply->miss = f->local && f->local_hit != HIT_NONE ? NULL : sink->miss;
     reply->entry = f->stored_id;
+    reply->similarity = f->local_similarity;
     reply->age_s = f->local_age_s;
     reply->upstream_ms = f->local ? -1 : f->upstream_ms;
     reply->retry_after_s = f->local || !sink->leader ? f->retry_after_s : -1; /* else among the provider's lines */
@@ -182,6 +184,7 @@ static void record(const struct flight *f, const struct sink *sink, unsigned sta
                               .overhead_us = (uint32_t)overhead_of(f, sink),
                               .upstream_ms = f->local ? -1 : (int32_t)f->upstream_ms,
                               .status = (uint16_t)status,
+                              .similarity = f->local_similarity,
                               .hit = (uint8_t)(f->local       ? f->local_hit
                                                : sink->leader ? HIT_NONE
                                                               : HIT_COALESCED),
@@ -355,7 +358,7 @@ static void add_sink(struct flight *f, struct request *r, bool leader)
 static bool joinable(const struct flight *f, const struct request *r)
 {
     bool usage = (r->question.flags & QUESTION_INCLUDE_USAGE) && (r->question.flags & QUESTION_STREAM);
-    return !f->bypass && !f->overflow && !f->ended && !f->cancelled && !f->arena_lent && !f->local &&
+    return !f->bypass && !f->background && !f->overflow && !f->ended && !f->cancelled && !f->arena_lent && !f->local &&
            !(f->head_known && f->status != 200) && f->leader->generation == r->generation &&
            memcmp(&f->leader->question.digest, &r->question.digest, sizeof r->question.digest) == 0 &&
            (!usage || f->usage_asked || !(f->leader->question.flags & QUESTION_STREAM));
@@ -435,35 +438,81 @@ void flight_place_refuse(struct request *r)
         SPAN("The box is busy with as many upstream calls as it may have waiting; try again in a moment."));
 }
 
-void flight_lead(struct request *r, bool bypass)
+static struct flight *flight_new(struct request *r)
 {
-    if (!flight_place_take(r)) {
-        flight_place_refuse(r);
-        return;
-    }
     struct flight *f = ARENA_NEW(r->x->arena, struct flight);
-    if (!f) {
-        flight_place_give();
-        reply_error(r, 503, "overloaded", NULL, span_text(failure_memory.message));
-        return;
-    }
-    *f = (struct flight){.leader = r,
-                         .arena = r->x->arena,
-                         .fiber = fiber_self(),
-                         .bypass = bypass,
-                         .length = -1,
-                         .local_age_s = -1,
-                         .retry_after_s = -1};
+    if (!f) return NULL;
+    *f = (struct flight){
+        .leader = r, .arena = r->x->arena, .fiber = fiber_self(), .length = -1, .local_age_s = -1, .retry_after_s = -1};
     f->finish_timer.fire = finish_timer_fire;
-    flight_link(f);
-    add_sink(f, r, true);
+    return f;
+}
+
+static void fly(struct flight *f)
+{
     flight_call(f);
     flight_pump(f);
     flight_store(f);
     flight_unlink(f);
     loop_timer_cancel(&f->finish_timer);
     wait_for_sinks(f);
+}
+
+static enum entry_form form_of(const struct flight *f)
+{
+    return f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
+}
+
+void flight_lead(struct request *r, bool bypass)
+{
+    if (!flight_place_take(r)) {
+        flight_place_refuse(r);
+        return;
+    }
+    struct flight *f = flight_new(r);
+    if (!f) {
+        flight_place_give();
+        reply_error(r, 503, "overloaded", NULL, span_text(failure_memory.message));
+        return;
+    }
+    f->bypass = bypass;
+    flight_link(f);
+    add_sink(f, r, true);
+    fly(f);
     flight_place_give();
+    if (f->storable) shadow_label_miss(r, span_of(f->data, f->size), form_of(f));
+}
+
+/* ---- in the background */
+
+static void nobody_listens(struct connection *connection)
+{
+    (void)connection;
+}
+
+/* The reply has been sent: the connection reads its next request while this one's fiber goes on. */
+static void let_client_go(struct request *r)
+{
+    static const struct connection_owner nobody = {.writable = nobody_listens, .gone = nobody_listens};
+    struct span rest = exchange_pipelined(r->x), kept = {0};
+    bool keep = exchange_keep_alive(r->x);
+    if (rest.size) kept = arena_copy(r->x->arena, rest);
+    struct connection *connection = exchange_detach(r->x, &nobody);
+    if (kept.data) connection_pipelined(connection, kept);
+    if (!keep) connection_close_after(connection);
+    connection_finish(connection);
+}
+
+int flight_ask(struct request *r, struct flight_answer *answer)
+{
+    struct flight *f = flight_new(r);
+    if (!f) return RC_FULL;
+    f->background = true;
+    let_client_go(r);
+    flight_link(f);
+    fly(f);
+    *answer = (struct flight_answer){.body = span_of(f->data, f->size), .form = form_of(f)};
+    return f->storable ? RC_OK : RC_NOT_FOUND;
 }
 
 void flight_abort(struct flight *f, const struct failure *failure)

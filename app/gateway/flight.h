@@ -20,6 +20,14 @@ int flight_join(struct request *r);
 /* Leads: replies to everyone, stores what may be stored. `bypass`: nobody may join and nothing is stored. */
 void flight_lead(struct request *r, bool bypass);
 
+/* A call that no client waits for, with a request whose reply has been sent: its exchange is detached first, so that the
+ * client goes on. Stores what may be stored. RC_OK: a complete answer that may be stored; else it is none. */
+struct flight_answer {
+    struct span body; /* in the request's arena */
+    enum entry_form form;
+};
+int flight_ask(struct request *r, struct flight_answer *answer);
+
 /* A place among the requests that are in or wait for an upstream call, three quarters of all, so that there is always one
  * free for a hit. False: all are taken. */
 bool flight_place_take(const struct request *r);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app/gateway/journal.h"
+#include "app/gateway/semantic.h"
 #include "app/gateway/tenants.h"
 #include "app/gateway/upstream_call.h"
 #include "platform/clock.h"
@@ -249,7 +250,8 @@ static uint64_t backoff(const struct tries *t, int64_t retry_after_s)
 /* A stored answer past its time is better than a provider's own failure (RFC 5861), not than its refusal. */
 static bool stale_is_better(const struct flight *f, unsigned status)
 {
-    return status >= 500 && f->leader->have_stale && !f->bypass;
+    bool stored = f->leader->have_stale || semantic_allows(f->leader, true);
+    return status >= 500 && stored && !f->bypass && !f->background;
 }
 
 static enum outcome after_head(struct flight *f, struct tries *t, struct upstream_call *call)
@@ -353,7 +355,7 @@ void flight_call(struct flight *f)
     for (unsigned link = 0; link < r->route->provider_count && outcome == GIVE_UP && !fiber_cancelled(); link++)
         if (payment_of(r, &r->config->providers[r->route->providers[link]]) != PAY_NONE)
             outcome = ask(f, link, link == last);
-    if (outcome != ANSWERED && !(fiber_cancelled() && f->sink_count == 0))
+    if (outcome != ANSWERED && !f->background && !(fiber_cancelled() && f->sink_count == 0))
         flight_answer_offline(f, last != CONFIG_CHAIN_MAX);
 }
 
@@ -389,13 +391,15 @@ void flight_store(struct flight *f)
         return;
     }
     verdict_of(r->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
-    miss_settle(&r->question.parts, verdict.storable);
+    f->storable = verdict.storable;
     if (!verdict.storable) {
+        miss_settle(&r->question.parts, false);
         journal_not_stored(verdict.reason);
         return;
     }
     meta_fill(f, &verdict, &meta);
     int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), &f->stored_id);
+    miss_settle(&r->question.parts, rc == RC_OK); /* a full queue takes none: it was never there to be evicted */
     if (rc != RC_OK) {
         f->stored_id = 0;
         journal_not_stored(rc_name(rc));

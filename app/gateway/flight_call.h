@@ -37,6 +37,7 @@ struct flight {
     struct sink *sinks;
     unsigned sink_count;
     bool bypass, ended, cancelled;
+    bool background; /* no client waits: nobody may join */
     bool arena_lent; /* to a job of another thread: nobody else may take from it */
     bool waiting_for_sinks;
     struct loop_timer finish_timer;
@@ -49,6 +50,7 @@ struct flight {
     bool stream;      /* the body is server-sent events */
     bool usage_asked; /* upstream sends the usage chunk */
     bool judged;
+    bool storable;  /* judged so */
     bool forbidden; /* the provider said no-store */
     unsigned status;
     const char *content_type;
@@ -72,6 +74,7 @@ struct flight {
     enum hit_kind local_hit;
     const char *local_status;
     int64_t local_age_s;
+    float local_similarity; /* 0: none */
 };
 
 /* Asks the chain of providers; on return the reply is complete, or everyone has been told of its failure. */

@@ -3,7 +3,9 @@
  * clear error. */
 #include <stdio.h>
 
+#include "app/gateway/feedback.h"
 #include "app/gateway/flight_call.h"
+#include "app/gateway/semantic.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -75,16 +77,59 @@ static int answer_stale(struct flight *f)
     return RC_OK;
 }
 
+/* Another wording's answer: as strict as online, or as the route says for this case; past its time as a stale one. */
+static bool candidate_fits(const struct request *r, const struct entry_meta *meta, int64_t *age_s, int64_t *ttl_s)
+{
+    *age_s = answer_age(meta->created_us, clock_wall_us());
+    *ttl_s = answer_ttl(r, meta->ttl_s) - *age_s;
+    bool theirs = r->route->share_box || memcmp(meta->tenant, r->tenant.id, sizeof meta->tenant) == 0;
+    bool wanted = r->directives.max_age < 0 || *age_s <= r->directives.max_age;
+    return theirs && wanted && meta->dialect == r->dialect && !(meta->flags & ENTRY_TOOL_CALLS) &&
+           -*ttl_s <= patience_s(r);
+}
+
+static int answer_semantic_offline(struct flight *f)
+{
+    struct request *r = f->leader;
+    struct cache_answer answer;
+    int64_t age_s, ttl_s;
+    uint64_t id = r->semantic.found.id;
+    if (f->bypass || !semantic_allows(r, true) || !cache_has(id)) return RC_NOT_FOUND;
+    fiber_cancel_clear(f->fiber);
+    f->arena_lent = true;
+    int rc = cache_read(id, NULL, f->arena, &answer);
+    f->arena_lent = false;
+    if (rc != RC_OK || !cache_has(id) || !candidate_fits(r, &answer.meta, &age_s, &ttl_s)) return RC_NOT_FOUND;
+    char *status = arena_take(f->arena, 64, 1);
+    if (!status) return RC_NOT_FOUND;
+    snprintf(status, 64, "hit; ttl=%lld; detail=semantic-offline", (long long)ttl_s);
+    made_here(f, 200);
+    f->kept = true;
+    f->stream = answer.meta.form == ENTRY_STREAM;
+    f->local_hit = HIT_SEMANTIC;
+    f->local_status = status;
+    f->local_age_s = age_s;
+    f->local_similarity = r->semantic.found.score;
+    f->stored_id = id;
+    f->data = (char *)(uintptr_t)answer.body.data;
+    f->size = answer.body.size;
+    feedback_remember(r, id, f->local_similarity);
+    cache_touch(id);
+    return RC_OK;
+}
+
 static int answer_pack_offline(struct flight *f)
 {
     struct span body;
     struct request *r = f->leader;
-    if (answer_pack_object(r, true, f->arena, &body) != RC_OK) return RC_NOT_FOUND;
+    float similarity;
+    if (answer_pack_object(r, true, f->arena, &body, &similarity) != RC_OK) return RC_NOT_FOUND;
     made_here(f, 200);
     f->kept = true;
     f->stream = false;
     f->local_hit = HIT_PACK;
     f->local_status = "hit; detail=pack";
+    f->local_similarity = similarity;
     f->data = (char *)(uintptr_t)body.data;
     f->size = body.size;
     return RC_OK;
@@ -126,7 +171,7 @@ static void say_offline(struct flight *f)
 
 void flight_answer_offline(struct flight *f, bool payable)
 {
-    if (answer_stale(f) == RC_OK || answer_pack_offline(f) == RC_OK) return;
+    if (answer_stale(f) == RC_OK || answer_pack_offline(f) == RC_OK || answer_semantic_offline(f) == RC_OK) return;
     if (payable) {
         say_offline(f);
         return;

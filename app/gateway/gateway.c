@@ -5,8 +5,13 @@
 #include <stdio.h>
 
 #include "app/gateway/access.h"
+#include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/learn.h"
+#include "app/gateway/negative.h"
+#include "app/gateway/pack_words.h"
+#include "app/gateway/semantic.h"
 #include "app/gateway/shortcut.h"
 #include "platform/check.h"
 #include "platform/crypto.h"
@@ -79,6 +84,14 @@ int gateway_reserve_configurations(void)
     return reserve_generations();
 }
 
+static int reserve_semantic(const struct config *config)
+{
+    bool remote = span_equal(config->embedder, SPAN("remote"));
+    int rc = semantic_step_reserve(config);
+    if (rc == RC_OK) rc = feedback_reserve();
+    return rc == RC_OK ? pack_words_reserve(remote ? config->remote_dim : EMBED_NGRAM_DIM) : rc;
+}
+
 int gateway_reserve(const struct config *config)
 {
     gateway.parse_max = config->limits.parse_max;
@@ -88,6 +101,7 @@ int gateway_reserve(const struct config *config)
     if (rc == RC_OK) rc = shortcut_reserve();
     if (rc == RC_OK) rc = miss_reserve();
     if (rc == RC_OK) rc = pack_reserve();
+    if (rc == RC_OK) rc = reserve_semantic(config);
     crypto_random(&gateway.shortcut_key, sizeof gateway.shortcut_key);
     gateway.epoch = 1;
     access_learn_names();
@@ -139,8 +153,15 @@ void generation_release(struct generation *g)
     if (g->references == 0 && !g->current) close_generation(g);
 }
 
+int gateway_open(const char *data_folder, char *message, size_t message_size)
+{
+    int rc = learn_open(data_folder, message, message_size);
+    return rc == RC_OK ? negative_open(data_folder, message, message_size) : rc;
+}
+
 void gateway_close(void)
 {
+    learn_close();
     for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
         struct generation *g = &gateway.generations[i];
         if (g->references == 0 && g->config) close_generation(g);
@@ -248,6 +269,7 @@ int gateway_apply(struct generation *next, char *message, size_t message_size)
         old->current = false;
         if (old->references == 0) close_generation(old);
     }
+    pack_words_start(next);
     return RC_OK;
 }
 

@@ -2,7 +2,7 @@
 /* app/gateway/gateway.h — what every part of the gateway shares: the configuration in force, providers, one request.
  *
  * A request's way through these files: serve.c (the story), access.c (who may ask), tenants.c (whose it is),
- * directives.c (what the client allows), answer.c (from the store), flight.c (one upstream call and everyone who waits
+ * directives.c (what the client allows), answer.c (from the store), semantic.c (in other words), flight.c (one upstream call and everyone who waits
  * for it), upstream_call.c (how a call is composed and retried), forward.c (what passes unparsed), model_list.c, reply.c.
  *
  * Owner:   one gateway a process, on the lane.
@@ -13,6 +13,7 @@
 
 #include "app/config.h"
 #include "cache/miss.h"
+#include "cache/semantic.h"
 #include "net/server.h"
 #include "net/upstream.h"
 #include "platform/hash.h"
@@ -52,6 +53,7 @@ struct gateway {
     struct generation *current;
     uint64_t epoch; /* bumped by reload, purge and key changes: short cuts of an older one are void */
     struct hash_key shortcut_key;
+    struct hash_key space_key; /* of semantic namespaces, queries and units; made from the box secret, so they last */
     unsigned char box_secret[32]; /* tenants' ids and virtual keys are HMACs under it; <data>/keys/box */
     struct json_scratch scratch;  /* the lane's; nothing in it survives a wait */
     unsigned in_flight;           /* requests in or waiting for a flight */
@@ -83,6 +85,15 @@ struct directives {
     bool present;   /* any of them, or another x-larder- request field: no short cut */
 };
 
+/* What the semantic step knows of a request (app/gateway/semantic.h). */
+struct request_semantic {
+    uint64_t space; /* 0: its answer is found by exact requests only */
+    uint64_t query; /* keyed hash of the query's text */
+    uint64_t unit;  /* key of its unit of labels (app/gateway/learn.h) */
+    bool looked;    /* `found` is filled; its vector lies in the request's arena */
+    struct semantic_found found;
+};
+
 struct request {
     struct exchange *x;
     struct generation *generation;
@@ -99,6 +110,10 @@ struct request {
     const struct config_route *route;
     struct cache_found found; /* a stored answer past its TTL, when have_stale */
     bool have_stale;
+    bool bypass; /* neither looked up nor stored */
+    struct request_semantic semantic;
+    uint64_t hit_entry; /* of the hit that was sent, for the journal */
+    float similarity;   /* of a semantic one */
     enum miss_reason miss;
     enum request_part miss_part;
     struct hash128 shortcut;
@@ -109,6 +124,8 @@ struct request {
 int gateway_reserve_configurations(void);
 /* Boot. Takes every other region of the gateway's plan. */
 int gateway_reserve(const struct config *config);
+/* Boot, after tenants_open: reads what was learnt. */
+int gateway_open(const char *data_folder, char *message, size_t message_size);
 /* Takes a configuration into force: opens providers, loads packs. On failure the old one stays and `message` says why. */
 int gateway_apply(struct generation *next, char *message, size_t message_size);
 /* A free slot to load the next configuration into; NULL while requests of too many old ones are still running. */

@@ -127,6 +127,8 @@ void journal_reply(const struct request *r, unsigned status, enum hit_kind hit, 
     struct journal_row row = {.wall_us = clock_wall_us(),
                               .overhead_us = (uint32_t)overhead_us,
                               .upstream_ms = (int32_t)upstream_ms,
+                              .entry = r->hit_entry,
+                              .similarity = r->similarity,
                               .status = (uint16_t)status,
                               .hit = (uint8_t)hit,
                               .miss = miss};
@@ -144,6 +146,7 @@ void journal_hit(const char *id, struct span model, uint64_t entry, uint64_t ove
     row->entry = entry;
     row->overhead_us = (uint32_t)overhead_us;
     row->upstream_ms = -1;
+    row->similarity = 0;
     row->status = 200;
     row->hit = HIT_EXACT;
     row->miss = NULL;

@@ -18,6 +18,7 @@ struct journal_row {
     uint64_t entry;
     uint32_t overhead_us;
     int32_t upstream_ms; /* -1: none */
+    float similarity;    /* of a semantic hit, else 0 */
     uint16_t status;
     uint8_t hit;      /* enum hit_kind */
     const char *miss; /* static text, or NULL */

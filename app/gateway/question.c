@@ -397,6 +397,7 @@ static int keep_texts(struct reading *r)
     q->model = arena_copy(r->arena, json_string(r->noted[NOTE_MODEL]));
     if (!q->model.data) return RC_FULL;
     int rc = take_query(r, &whole);
+    if (!whole) flag(r, QUESTION_CUT);
     if (whole && q->query.size > 0 && r->users == 1 && r->others == 0 && !(q->flags & not_single))
         flag(r, QUESTION_SINGLE);
     return rc;
@@ -421,7 +422,9 @@ int question_read(struct span body, const struct question_context *context, stru
     rc = compile_masks(context, arena, &set);
     if (rc != RC_OK) return rc;
     canonical_start(&c, arena, set.count > 0 ? &mask : NULL);
+    if (context->key) canonical_key(&c, context->key);
     rc = identify(&r, &c, context, root, error);
+    if (context->key) question->apart = canonical_apart(&c);
     arena_rewind(arena, mark);
     return rc == RC_OK ? keep_texts(&r) : rc;
 }

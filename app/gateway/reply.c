@@ -106,6 +106,7 @@ static void put_larder(struct text *out, const struct reply *reply, uint64_t ove
     put_line(out, SPAN("x-larder-hit"), hit_names[reply->hit]);
     if (reply->miss) put_line(out, SPAN("x-larder-miss"), reply->miss);
     if (reply->entry) put_number(out, SPAN("x-larder-entry"), reply->entry);
+    if (reply->similarity > 0) text_format(out, "x-larder-similarity: %.4f\r\n", (double)reply->similarity);
     if (reply->age_s >= 0) put_number(out, SPAN("Age"), (uint64_t)reply->age_s);
     if (reply->upstream_ms >= 0) put_number(out, SPAN("x-larder-upstream-ms"), (uint64_t)reply->upstream_ms);
     put_number(out, SPAN("x-larder-overhead-us"), overhead_us);

@@ -19,6 +19,7 @@ struct reply {
     const char *cache_status; /* after "larder; " */
     const char *miss;         /* text of x-larder-miss, or NULL */
     uint64_t entry;           /* 0: none */
+    float similarity;         /* 0: no x-larder-similarity */
     int64_t age_s;            /* -1: no Age */
     int64_t upstream_ms;      /* -1: none */
     int64_t retry_after_s;    /* -1: none */

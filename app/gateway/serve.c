@@ -5,10 +5,12 @@
 #include "app/gateway/access.h"
 #include "app/gateway/answer.h"
 #include "app/gateway/directives.h"
+#include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/forward.h"
 #include "app/gateway/model_list.h"
 #include "app/gateway/reply.h"
+#include "app/gateway/semantic.h"
 #include "app/gateway/shortcut.h"
 #include "app/gateway/tenants.h"
 
@@ -147,7 +149,7 @@ static void separate_tenants(struct request *r)
 /* A question without its scope would be everybody's: no memory for it, no question. */
 static int read_in_scope(struct request *r, const struct config_route *route, struct span *error)
 {
-    struct question_context context = {.dialect = r->dialect, .scope = scope_of(r)};
+    struct question_context context = {.dialect = r->dialect, .scope = scope_of(r), .key = &gateway.space_key};
     if (!context.scope.data) return RC_FULL;
     if (route) {
         context.masks = route->masks;
@@ -219,17 +221,30 @@ static void answer_upstream(struct request *r, bool bypass)
     flight_lead(r, bypass);
 }
 
+static int join(struct request *r)
+{
+    return r->bypass || r->directives.only_if_cached ? RC_NOT_FOUND : flight_join(r);
+}
+
+/* While this waited for its lookup the same may have been asked, or even answered. */
+static int answer_again(struct request *r)
+{
+    if (r->bypass || tenant_was_rejected(&r->tenant)) return RC_NOT_FOUND;
+    return answer_exact(r) == RC_OK ? RC_OK : join(r);
+}
+
 static void serve_question(struct request *r)
 {
-    bool bypass = bypasses(r);
-    if (!bypass && !tenant_was_rejected(&r->tenant) && answer_exact(r) == RC_OK) return;
+    r->bypass = bypasses(r);
+    if (!r->bypass && !tenant_was_rejected(&r->tenant) && answer_exact(r) == RC_OK) return;
     if (answer_pack(r, false) == RC_OK) return;
     if (span_equal(r->question.model, SPAN("larder"))) {
-        refuse_larder_model(r);
+        if (answer_larder(r) != RC_OK) refuse_larder_model(r);
         return;
     }
-    if (!bypass && !r->directives.only_if_cached && flight_join(r) == RC_OK) return;
-    answer_upstream(r, bypass);
+    if (join(r) == RC_OK || answer_semantic(r) == RC_OK) return;
+    if (r->semantic.looked && answer_again(r) == RC_OK) return;
+    answer_upstream(r, r->bypass);
 }
 
 static void refuse_body(struct request *r, int rc)
@@ -309,6 +324,14 @@ static void serve_unknown(struct request *r)
                      "pass through."));
 }
 
+static void serve_own(struct request *r)
+{
+    if (span_equal(r->x->head.path, SPAN("/larder/v1/feedback")))
+        feedback_serve(r);
+    else
+        serve_unknown(r);
+}
+
 static void serve(struct request *r)
 {
     if (admit(r) != RC_OK || check_size(r) != RC_OK) return;
@@ -326,6 +349,8 @@ static void serve(struct request *r)
         model_list_serve(r);
     else if (r->endpoint == ENDPOINT_PASS)
         serve_pass(r);
+    else if (r->endpoint == ENDPOINT_OWN)
+        serve_own(r);
     else
         serve_unknown(r);
 }

@@ -29,14 +29,16 @@ static char tenants_path[FILE_PATH_MAX];
 static char file_text[FILE_MAX];
 static bool saving;
 
-enum purpose { VIRTUAL_KEY, PASSTHROUGH, PURPOSES };
+enum purpose { VIRTUAL_KEY, PASSTHROUGH, SEMANTIC_SPACE, PURPOSES };
 static unsigned char purpose_keys[PURPOSES][SHA256_SIZE];
 
 static void derive_keys(void)
 {
-    static const struct span purposes[] = {SPAN_ROW("larder virtual key"), SPAN_ROW("larder passthrough tenant")};
+    static const struct span purposes[] = {SPAN_ROW("larder virtual key"), SPAN_ROW("larder passthrough tenant"),
+                                           SPAN_ROW("larder semantic space")};
     for (unsigned i = 0; i < PURPOSES; i++)
         hmac_sha256(gateway.box_secret, sizeof gateway.box_secret, purposes[i].data, purposes[i].size, purpose_keys[i]);
+    memcpy(&gateway.space_key, purpose_keys[SEMANTIC_SPACE], sizeof gateway.space_key);
 }
 
 static void keyed(enum purpose purpose, struct span secret, uint8_t out[HASH_SIZE])

@@ -372,6 +372,7 @@ void gateway_test_boot(const char *more)
     assert_int_equal(file_make_folder(boot.data, 0700), RC_OK);
     if (cache_open(boot.data, &found) != RC_OK) fail_msg("%s", found.message);
     if (tenants_open(boot.data, message, sizeof message) != RC_OK) fail_msg("%s", message);
+    if (gateway_open(boot.data, message, sizeof message) != RC_OK) fail_msg("%s", message);
     gateway_test_fiber(apply, first);
     listen_api(first->config);
 }

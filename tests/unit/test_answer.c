@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_answer.c — answers from the store: every form of a reply, templates, ages, purges. In process.
  *
- * Link: -Wl,--wrap=cache_read
+ * Link: -Wl,--wrap=cache_read,--wrap=cache_put
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,12 +21,24 @@
 int __real_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
 int __wrap_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
 
-static bool removed_while_read;
+int __real_cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
+                     uint64_t *id);
+int __wrap_cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
+                     uint64_t *id);
 
-/* Somebody removes the entry while it is being read from disk. */
+static bool removed_while_read;
+static int read_fails, put_fails; /* with this result */
+
+int __wrap_cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
+                     uint64_t *id)
+{
+    return put_fails ? put_fails : __real_cache_put(digest, meta, query, body, id);
+}
+
+/* Fails as asked; or somebody removes the entry while it is being read from disk. */
 int __wrap_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer)
 {
-    int rc = __real_cache_read(id, digest, arena, answer);
+    int rc = read_fails ? read_fails : __real_cache_read(id, digest, arena, answer);
     if (removed_while_read) {
         assert_int_equal(cache_remove(id), RC_OK);
         gateway.epoch++;
@@ -171,7 +183,13 @@ static void test_pipelined_hits(void **state)
     "{\"role\":\"assistant\",\"content\":\""
 #define BACK "\"},\"finish_reason\":\"stop\"}]}"
 
-/* Stored and in Hot. */
+static void commit(void *arg)
+{
+    (void)arg;
+    assert_int_equal(cache_sync(CLOCK_NEVER), RC_OK);
+}
+
+/* Stored and in Hot. However slow the disk is, the queue has room for the next. */
 static void store_large(const char *question, char letter)
 {
     static char large[40001];
@@ -187,6 +205,7 @@ static void store_large(const char *question, char letter)
     gateway_test_hear(fd, BACK);
     gateway_test_leave(fd);
     close(up);
+    gateway_test_fiber(commit, NULL);
     expect_hit(KEY, question, "", BACK);
 }
 
@@ -215,6 +234,57 @@ static void test_a_slow_reader_keeps_its_bytes(void **state)
         assert_int_equal(strspn(body + sizeof FRONT - 1, "L"), 40000);
         gateway_test_leave(slow[i]);
     }
+}
+
+static void expect_miss(const char *question, const char *reason, const char *answer)
+{
+    char line[60];
+    snprintf(line, sizeof line, "x-larder-miss: %s\r\n", reason);
+    int fd = ask(KEY, question, ""), up = gateway_test_call();
+    gateway_test_answer(up, gateway_test_object(answer));
+    gateway_test_hear(fd, "\"total_tokens\":2}}");
+    gateway_test_expect(line);
+    gateway_test_expect(answer);
+    gateway_test_leave(fd);
+    close(up);
+}
+
+/* The disk is behind and the queue full: the client has its answer, and the next one hears that it was not kept. */
+static void test_no_room_to_keep_it(void **state)
+{
+    (void)state;
+    put_fails = RC_FULL;
+    expect_miss("no room", "differs:query", "first");
+    expect_miss("no room", "not_storable", "second");
+    put_fails = RC_OK;
+    expect_miss("no room", "not_storable", "third");
+    expect_hit(KEY, "no room", "", "third");
+}
+
+/* Nothing was evicted when a stored answer could not be read now: it is served when the provider fails, and later. */
+static void test_too_busy_to_read_it(void **state)
+{
+    (void)state;
+    store("busy", "kept");
+    hot_clear();
+    read_fails = RC_FULL;
+    int fd = ask(KEY, "busy", ""), up = gateway_test_call();
+    read_fails = RC_OK;
+    gateway_test_reset(up);
+    gateway_test_hear(fd, "\"total_tokens\":2}}");
+    gateway_test_expect("HTTP/1.1 200 OK\r\n");
+    gateway_test_expect("kept");
+    gateway_test_leave(fd);
+    hot_clear();
+    read_fails = RC_FULL;
+    fd = ask(KEY, "busy", ""), up = gateway_test_call();
+    read_fails = RC_OK;
+    gateway_test_answer(up, gateway_test_object("asked again"));
+    gateway_test_hear(fd, "\"total_tokens\":2}}");
+    gateway_test_expect("x-larder-miss: bypass\r\n");
+    gateway_test_leave(fd);
+    close(up);
+    expect_hit(KEY, "busy", "", "asked again");
 }
 
 static void test_what_the_client_allows(void **state)
@@ -365,6 +435,8 @@ int main(void)
         T(test_every_form),
         T(test_pipelined_hits),
         T(test_a_slow_reader_keeps_its_bytes),
+        T(test_no_room_to_keep_it),
+        T(test_too_busy_to_read_it),
         T(test_what_the_client_allows),
         T(test_tenants_do_not_share),
         T(test_purged_is_gone),
