@@ -51,11 +51,14 @@ UBSAN  := $(if $(filter asan,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=
 CC     := $(CC_BASE)
 CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -ffp-contract=off -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
 	-ffile-prefix-map=$(CURDIR)=. $(ISA_CFLAGS_$(lastword $(subst _, ,$(basename $(<F))))) $(CFLAGS)
+# kernels: loops of a constant length are unrolled, so that their arrays become registers
+KERNEL_CODE := $(if $(SAN),,-O3)
 ISA_CFLAGS_sse42   := -msse4.2
 ISA_CFLAGS_popcnt  := -mpopcnt
-ISA_CFLAGS_avx2    := -mavx2 -mpopcnt
-ISA_CFLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512vpopcntdq -mavx512vnni
-ISA_CFLAGS_dotprod := -march=armv8.2-a+dotprod
+ISA_CFLAGS_avx2    := $(KERNEL_CODE) -mavx2 -mpopcnt
+ISA_CFLAGS_avx512  := $(KERNEL_CODE) -mavx512f -mavx512bw -mavx512vl -mavx512vpopcntdq -mavx512vnni
+ISA_CFLAGS_neon    := $(KERNEL_CODE)
+ISA_CFLAGS_dotprod := $(KERNEL_CODE) -march=armv8.2-a+dotprod
 # The heap is sealed: every way into libc's allocator leads to platform/heap_trap.c.
 TRAPPED := malloc calloc realloc reallocarray free aligned_alloc memalign posix_memalign \
 	__libc_malloc __libc_calloc __libc_realloc __libc_free __libc_malloc_impl

@@ -3,5 +3,10 @@
 #include "cache/hamming_kernel.h"
 #include "platform/cpu.h"
 
-const struct hamming_kernel hamming_kernels[] = {{"scalar", hamming_scan_scalar, NULL}};
-const unsigned hamming_kernel_count = 0;
+static bool has_neon(const struct cpu_features *features)
+{
+    return features->neon;
+}
+
+const struct hamming_kernel hamming_kernels[] = {{"neon", hamming_scan_neon, has_neon}};
+const unsigned hamming_kernel_count = sizeof hamming_kernels / sizeof hamming_kernels[0];

@@ -14,7 +14,7 @@ static inline __m512i bits_in_words(const unsigned char *line, __m512i query)
 
 /* From eight times two codes to sixteen sums of 32 bits: codes 0 2 4 6, 1 3 5 7, 8 10 12 14, 9 11 13 15. Packing to words
  * and to bytes is free of loss up to 128; the last addition makes 32 bits. */
-static inline __m512i sixteen_distances(const __m512i bits[8])
+static inline __attribute__((always_inline)) __m512i sixteen_distances(const __m512i bits[8])
 {
     __m512i a = _mm512_packus_epi16(_mm512_packus_epi32(bits[0], bits[1]), _mm512_packus_epi32(bits[2], bits[3]));
     __m512i b = _mm512_packus_epi16(_mm512_packus_epi32(bits[4], bits[5]), _mm512_packus_epi32(bits[6], bits[7]));
@@ -22,7 +22,7 @@ static inline __m512i sixteen_distances(const __m512i bits[8])
     return _mm512_madd_epi16(halves, _mm512_set1_epi16(1));
 }
 
-static inline __m512i whole_group(const unsigned char *codes, __m512i query)
+static inline __attribute__((always_inline)) __m512i whole_group(const unsigned char *codes, __m512i query)
 {
     __m512i bits[8];
     for (unsigned i = 0; i < 8; i++) bits[i] = bits_in_words(codes + (size_t)i * LINE, query);

@@ -3,5 +3,10 @@
 #include "cache/rotate_kernel.h"
 #include "platform/cpu.h"
 
-const struct rotate_kernel rotate_kernels[] = {{"scalar", rotate_round_scalar, NULL}};
-const unsigned rotate_kernel_count = 0;
+static bool has_neon(const struct cpu_features *features)
+{
+    return features->neon;
+}
+
+const struct rotate_kernel rotate_kernels[] = {{"neon", rotate_round_neon, has_neon}};
+const unsigned rotate_kernel_count = sizeof rotate_kernels / sizeof rotate_kernels[0];

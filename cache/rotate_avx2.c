@@ -36,7 +36,7 @@ static inline void butterfly(__m256 *a, __m256 *b)
     *a = sum;
 }
 
-static inline void block(float *work, uint64_t signs)
+static inline __attribute__((always_inline)) void block(float *work, uint64_t signs)
 {
     __m256 x[8];
     for (unsigned i = 0; i < 8; i++)

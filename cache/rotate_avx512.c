@@ -34,7 +34,7 @@ static inline void butterfly(__m512 *a, __m512 *b)
     *a = sum;
 }
 
-static inline void block(float *work, const uint64_t signs[2])
+static inline __attribute__((always_inline)) void block(float *work, const uint64_t signs[2])
 {
     __m512 x[8];
     for (unsigned i = 0; i < 8; i++)
