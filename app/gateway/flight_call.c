@@ -398,7 +398,8 @@ void flight_store(struct flight *f)
         return;
     }
     meta_fill(f, &verdict, &meta);
-    int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), &f->stored_id);
+    const struct entry_vector *vector = meta.flags & ENTRY_TOOL_CALLS ? NULL : semantic_vector(r);
+    int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), vector, &f->stored_id);
     miss_settle(&r->question.parts, rc == RC_OK); /* a full queue takes none: it was never there to be evicted */
     if (rc != RC_OK) {
         f->stored_id = 0;
