@@ -72,16 +72,6 @@ int home_empty_codes(struct home *home)
     return rc == RC_OK || rc == RC_NOT_FOUND ? file_make_folder(home->codes, 0700) : rc;
 }
 
-/* Makes the rename last: without it a power cut could bring the damaged one back. */
-static int sync_folder(const char *folder)
-{
-    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return file_from_errno(errno);
-    int rc = fsync(fd) == 0 ? RC_OK : file_from_errno(errno);
-    close(fd);
-    return rc;
-}
-
 static int faults_path(const struct home *home, enum home_part part, char path[FILE_PATH_MAX])
 {
     return file_join(path, home->folder, parts[part].faults);
@@ -116,5 +106,5 @@ int home_move_aside(struct home *home, enum home_part part)
     if (rename(folder, damaged) != 0) return file_from_errno(errno);
     if (faults_path(home, part, damaged) == RC_OK) unlink(damaged); /* they were the old one's */
     rc = file_make_folder(folder, 0700);
-    return rc == RC_OK ? sync_folder(home->folder) : rc;
+    return rc == RC_OK ? file_sync_folder(home->folder) : rc; /* else a power cut could bring the damaged one back */
 }

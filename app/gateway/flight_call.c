@@ -381,7 +381,7 @@ static void meta_fill(const struct flight *f, const struct verdict *verdict, str
 
 void flight_store(struct flight *f)
 {
-    const struct request *r = f->leader;
+    struct request *r = f->leader;
     struct verdict verdict;
     struct entry_meta meta;
     if (f->judged || f->bypass || f->local || !f->complete) return;
