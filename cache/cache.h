@@ -14,6 +14,7 @@
 #ifndef CACHE_CACHE_H
 #define CACHE_CACHE_H
 
+#include "cache/evict.h"
 #include "platform/arena.h"
 #include "platform/hash.h"
 #include "storage/entry.h"
@@ -24,7 +25,7 @@ struct cache_limits {
     size_t hot_bytes;
     size_t body_max;  /* largest body ever stored (parse_max) */
     uint64_t sync_us; /* a commit at the latest after this */
-    enum { EVICT_SIEVE, EVICT_LRU } eviction;
+    enum evict_policy eviction;
 };
 
 struct cache_boot { /* what opening found, to be said to the operator */

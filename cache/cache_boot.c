@@ -46,7 +46,9 @@ static void load_one(struct cache *cache, const struct entry_index *index)
         rc = exact_add(&cache->exact, tag, index->id, index->created_s, index->ttl_s, &position);
     }
     CHECK(rc == RC_OK);
-    evict_add(&cache->evict, position, index->cost, index->flags & ENTRY_PINNED);
+    struct evict_new worth = {
+        .bytes = index->cost, .tag = tag.low, .neighbour = EVICT_NONE, .pinned = index->flags & ENTRY_PINNED};
+    evict_add(&cache->evict, position, &worth);
 }
 
 enum { LOAD_AHEAD = 16 };
@@ -219,7 +221,8 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
     cache->sweep_from = 0;
     exact_clear(&cache->exact);
     evict_clear(&cache->evict);
-    evict_policy_set(&cache->evict, cache->limits.eviction == EVICT_LRU ? EVICT_POLICY_LRU : EVICT_POLICY_SIEVE);
+    evict_policy_set(&cache->evict, cache->limits.eviction);
+    evict_bounds_set(&cache->evict, cache->limits.entries_max, cache->limits.bytes_max);
     state_init(&cache->state, &cache->exact, &cache->evict, &cache->writer);
     rc = open_checked(cache, boot);
     exact_key(&cache->exact, &cache->entries.tag_key);
@@ -324,6 +327,7 @@ void cache_limits_set(const struct cache_limits *limits)
     if (map > 0 && cache_map_bytes(mine) > map) mine->bytes_max = (map - CACHE_MAP_SLACK) / 9 * 8;
     mine->sync_us = limits->sync_us;
     mine->eviction = limits->eviction;
-    evict_policy_set(&cache->evict, mine->eviction == EVICT_LRU ? EVICT_POLICY_LRU : EVICT_POLICY_SIEVE);
+    evict_policy_set(&cache->evict, mine->eviction);
+    evict_bounds_set(&cache->evict, mine->entries_max, mine->bytes_max);
     if (cache->writer.running) writer_sync_interval(&cache->writer, mine->sync_us);
 }

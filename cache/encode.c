@@ -21,6 +21,12 @@ void encode_select(const struct cpu_features *features)
     }
 }
 
+void encode_select_repeatable(const struct cpu_features *features)
+{
+    encode_select(features);
+    math = &encode_math_scalar;
+}
+
 const char *encode_variant(void)
 {
     return variant_name;

@@ -18,6 +18,8 @@ struct cpu_features;
 
 /* NULL: scalar. */
 void encode_select(const struct cpu_features *features);
+/* This machine's products, which are exact, and scalar's floats: the vectors of scalar to the bit, in less time. */
+void encode_select_repeatable(const struct cpu_features *features);
 const char *encode_variant(void);
 
 /* Whatever the text: room for MODEL_PIECES_MAX pieces. dim, hidden and a head's width are multiples of 16. */

@@ -1,121 +1,200 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache/evict.c — one list, two ways to read it. */
+/* cache/evict.c — what all policies share: sizes, worth, adding, removing, the walk, the snapshot's bits. */
 #include "cache/evict.h"
 
 #include <assert.h>
 #include <string.h>
 
+#include "cache/evict_inner.h"
 #include "platform/check.h"
 #include "platform/plan.h"
 #include "platform/rc.h"
 
-enum { MARK_USED = 1, MARK_PINNED = 2, MARK_LISTED = 4 };
+enum { LOG_ONE = 4096, MEAN_WEIGHT = 256, CLUSTERS_DEFAULT = 64 };
 
-static_assert(sizeof(struct evict_node) == 8, "9 bytes an entry, with its marks");
+static_assert(sizeof(union evict_node) == 8, "with the byte that remembers who left, 9 an entry");
+static_assert(EVICT_GHOST_WAYS == 4, "a set of ghosts is 16 bytes");
 
 int evict_reserve(struct evict *evict, unsigned entries_max)
 {
-    void *nodes, *marks, *ghosts;
+    void *nodes, *ghosts, *returns;
     if (entries_max >= EVICT_NONE) return RC_TOO_LARGE;
-    int rc = plan_take("cache eviction", entries_max, sizeof(struct evict_node), PLAN_TOUCHED, 0, "storage.entries_max",
+    uint32_t return_sets = entries_max / 2 / EVICT_RETURN_WAYS + 1;
+    int rc = plan_take("cache eviction", entries_max, sizeof(union evict_node), PLAN_TOUCHED, 0, "storage.entries_max",
                        &nodes);
     if (rc == RC_OK)
-        rc = plan_take("cache eviction marks", entries_max, 1, PLAN_TOUCHED, 0, "storage.entries_max", &marks);
+        rc = plan_take("cache eviction returns", return_sets, EVICT_RETURN_WAYS * sizeof(uint16_t), PLAN_TOUCHED, 0,
+                       "storage.entries_max", &returns);
     if (rc == RC_OK) rc = plan_take("cache eviction ghosts", EVICT_GHOSTS, 4, PLAN_TOUCHED, 0, NULL, &ghosts);
     if (rc != RC_OK) return rc;
     *evict = (struct evict){.nodes = nodes,
-                            .marks = marks,
                             .ghosts = ghosts,
-                            .head = EVICT_NONE,
-                            .tail = EVICT_NONE,
-                            .hand = EVICT_NONE,
-                            .walk = EVICT_NONE};
+                            .returns = returns,
+                            .return_sets = return_sets,
+                            .entries_max = entries_max,
+                            .lambda = EVICT_LAMBDA_ONE / 2,
+                            .clusters = CLUSTERS_DEFAULT};
+    evict_clear(evict);
     return RC_OK;
-}
-
-void evict_policy_set(struct evict *evict, enum evict_policy policy)
-{
-    evict->policy = policy;
 }
 
 void evict_clear(struct evict *evict)
 {
+    memset(evict->nodes, 0, evict->span * sizeof evict->nodes[0]);
+    memset(evict->cluster_count, 0, sizeof evict->cluster_count);
     evict->head = evict->tail = evict->hand = evict->walk = EVICT_NONE;
-    evict->count = 0;
+    evict->count = evict->pinned = evict->span = evict->sweep = 0;
     evict->units = 0;
+    evict->random = UINT64_C(0x9E3779B97F4A7C15);
+    evict->mean_known = false;
 }
 
-/* ---- the list */
-
-static void link_head(struct evict *evict, uint32_t position)
+void evict_bounds_set(struct evict *evict, unsigned entries_max, uint64_t bytes_max)
 {
-    struct evict_node *node = &evict->nodes[position];
-    node->newer = EVICT_NONE;
-    node->older = evict->head & EVICT_NONE;
-    if (evict->head != EVICT_NONE)
-        evict->nodes[evict->head].newer = position & EVICT_NONE;
-    else
-        evict->tail = position;
-    evict->head = position;
+    evict->entries_max = entries_max;
+    evict->units_max = bytes_max / EVICT_UNIT;
 }
 
-static void unlink_node(struct evict *evict, uint32_t position)
+void evict_tune(struct evict *evict, unsigned lambda, unsigned clusters)
 {
-    const struct evict_node *node = &evict->nodes[position];
-    if (evict->hand == position) evict->hand = node->newer;
-    if (evict->walk == position) evict->walk = node->newer;
-    if (node->newer != EVICT_NONE)
-        evict->nodes[node->newer].older = node->older;
-    else
-        evict->head = node->older;
-    if (node->older != EVICT_NONE)
-        evict->nodes[node->older].newer = node->newer;
-    else
-        evict->tail = node->newer;
+    CHECK(lambda <= EVICT_LAMBDA_ONE);
+    CHECK(clusters > 0);
+    CHECK(clusters <= EVICT_CLUSTERS_MAX);
+    CHECK(evict->count == 0);
+    evict->lambda = lambda;
+    evict->clusters = clusters;
 }
 
-static uint32_t units_of(uint64_t bytes)
+/* ---- from one kind of node to the other */
+
+static void to_samples(struct evict *evict)
+{
+    uint32_t at = evict->tail;
+    for (uint32_t i = 0; at != EVICT_NONE; i++) {
+        union evict_node *node = &evict->nodes[at];
+        uint32_t newer = node->links.newer;
+        uint32_t age = (uint32_t)((uint64_t)(evict->count - 1 - i) * EVICT_TICKS / evict->count);
+        struct evict_saved saved = {.bits = at % evict->clusters * SAMPLE_CLUSTER + age * SAMPLE_AGE,
+                                    .neighbour = EVICT_NONE};
+        node->place.cluster = 0;
+        evict->cluster_count[0]++; /* where sample_restore finds it */
+        sample_restore(evict, at, &saved);
+        at = newer;
+    }
+    evict->head = evict->tail = evict->hand = evict->walk = EVICT_NONE;
+}
+
+static void to_lists(struct evict *evict)
+{
+    evict->head = evict->tail = evict->hand = evict->walk = EVICT_NONE;
+    memset(evict->cluster_count, 0, sizeof evict->cluster_count);
+    for (uint32_t at = 0; at < evict->span; at++) {
+        union evict_node *node = &evict->nodes[at];
+        if (!node_is(node, MARK_LISTED)) continue;
+        if (node_hits(node) > EVICT_MARK_MAX) node_hits_set(node, EVICT_MARK_MAX);
+        list_link(evict, at);
+    }
+}
+
+void evict_policy_set(struct evict *evict, enum evict_policy policy)
+{
+    bool sampled = evict_samples(evict);
+    evict->policy = policy;
+    if (sampled == evict_samples(evict)) return;
+    if (sampled)
+        to_lists(evict);
+    else
+        to_samples(evict);
+}
+
+/* ---- sizes: 32 steps as they are, then 16 an octave, rounded up */
+
+static uint32_t size_of(uint64_t bytes)
 {
     uint64_t units = (bytes + EVICT_UNIT - 1) / EVICT_UNIT;
-    return units > UINT16_MAX ? UINT16_MAX : (uint32_t)units;
+    if (units < 32) return (uint32_t)units;
+    unsigned shift = 59 - (unsigned)__builtin_clzll(units);
+    uint64_t steps = (units + (UINT64_C(1) << shift) - 1) >> shift; /* 16 … 32 */
+    uint64_t size = 16 * (uint64_t)shift + steps;
+    return size > UINT8_MAX ? UINT8_MAX : (uint32_t)size;
 }
 
-static uint32_t node_units(const struct evict_node *node)
+static uint64_t units_of(uint32_t size)
 {
-    return (uint32_t)node->size_high << 8 | node->size_low;
+    return size < 32 ? size : (uint64_t)(16 + size % 16) << (size / 16 - 1);
 }
 
-static void node_units_set(struct evict_node *node, uint32_t units)
+/* ---- worth */
+
+uint64_t evict_cost(uint32_t upstream_ms, uint32_t tokens_in, uint32_t tokens_out)
 {
-    node->size_high = (units >> 8) & 0xff;
-    node->size_low = units & 0xff;
+    return (uint64_t)upstream_ms + tokens_in + 4 * (uint64_t)tokens_out;
 }
 
-void evict_add(struct evict *evict, uint32_t position, uint64_t bytes, bool pinned)
+static int32_t log2_of(uint64_t x)
 {
-    uint32_t units = units_of(bytes);
-    node_units_set(&evict->nodes[position], units);
-    evict->marks[position] = MARK_LISTED | (pinned ? MARK_PINNED : 0);
-    link_head(evict, position);
+    unsigned octave = 63 - (unsigned)__builtin_clzll(x);
+    uint64_t rest = x << (63 - octave) << 1; /* behind the leading one: a straight line will do */
+    return (int32_t)(octave * LOG_ONE + (uint32_t)(rest >> 52));
+}
+
+/* Dear or cheap beside what was stored so far. */
+static enum evict_class classify(struct evict *evict, uint64_t units, uint64_t cost)
+{
+    if (cost == 0) return EVICT_PLAIN;
+    uint64_t share = (UINT64_C(1) << 32) / (evict->entries_max ? evict->entries_max : 1);
+    if (evict->units_max > 0) share += (units << 32) / evict->units_max;
+    int32_t density = log2_of(cost) - log2_of(share > 0 ? share : 1);
+    if (!evict->mean_known) evict->mean = density;
+    evict->mean_known = true;
+    int32_t above = density - evict->mean;
+    evict->mean += above / MEAN_WEIGHT;
+    if (above >= LOG_ONE) return EVICT_DEAR;
+    return above <= -2 * LOG_ONE ? EVICT_CHEAP : EVICT_PLAIN;
+}
+
+/* ---- entries */
+
+void evict_add(struct evict *evict, uint32_t position, const struct evict_new *entry)
+{
+    union evict_node *node = &evict->nodes[position];
+    CHECK(!node_is(node, MARK_LISTED));
+    uint32_t size = size_of(entry->bytes);
+    enum evict_class class = classify(evict, units_of(size), entry->cost);
+    node->links.size = size & 0xff;
+    node->links.marks = (MARK_LISTED | (entry->pinned ? MARK_PINNED : 0) | (unsigned)class * MARK_CLASS) & 0xff;
+    if (return_take(evict, entry->tag)) evict_hit(node, EVICT_MARK_MAX);
+    if (position >= evict->span) evict->span = position + 1;
     evict->count++;
-    evict->units += units;
+    evict->pinned += entry->pinned;
+    evict->units += units_of(size);
+    if (evict_samples(evict))
+        sample_add(evict, position, entry);
+    else
+        list_link(evict, position);
 }
 
 void evict_remove(struct evict *evict, uint32_t position)
 {
-    CHECK(evict->marks[position] & MARK_LISTED);
-    unlink_node(evict, position);
-    evict->marks[position] = 0;
+    union evict_node *node = &evict->nodes[position];
+    CHECK(node_is(node, MARK_LISTED));
+    if (evict_samples(evict))
+        sample_remove(evict, position);
+    else
+        list_unlink(evict, position);
     evict->count--;
-    evict->units -= node_units(&evict->nodes[position]);
+    evict->pinned -= node_is(node, MARK_PINNED);
+    evict->units -= units_of(node->links.size);
+    node->links.marks = 0;
 }
 
 void evict_resize(struct evict *evict, uint32_t position, uint64_t bytes)
 {
-    uint32_t units = units_of(bytes);
-    evict->units += units;
-    evict->units -= node_units(&evict->nodes[position]);
-    node_units_set(&evict->nodes[position], units);
+    union evict_node *node = &evict->nodes[position];
+    uint32_t size = size_of(bytes);
+    evict->units += units_of(size);
+    evict->units -= units_of(node->links.size);
+    node->links.size = size & 0xff;
 }
 
 uint64_t evict_bytes(const struct evict *evict)
@@ -123,84 +202,59 @@ uint64_t evict_bytes(const struct evict *evict)
     return evict->units * EVICT_UNIT;
 }
 
-void evict_promote(struct evict *evict, uint32_t position)
+void evict_hit(union evict_node *node, unsigned most)
 {
-    if (evict->policy == EVICT_POLICY_SIEVE) {
-        evict->marks[position] |= MARK_USED;
-        return;
-    }
-    if (evict->head == position) return;
-    unlink_node(evict, position);
-    link_head(evict, position);
+    unsigned hits = node_hits(node) + (node_class(node) == EVICT_DEAR ? 2 : 1);
+    node_hits_set(node, hits < most ? hits : most);
 }
 
 void evict_touch(struct evict *evict, uint32_t position)
 {
-    CHECK(evict->marks[position] & MARK_LISTED);
-    evict_promote(evict, position);
+    union evict_node *node = &evict->nodes[position];
+    CHECK(node_is(node, MARK_LISTED));
+    if (evict_samples(evict))
+        sample_touch(evict, position);
+    else if (evict->policy == EVICT_POLICY_LRU)
+        list_to_head(evict, position);
+    else
+        evict_hit(node, EVICT_MARK_MAX);
 }
 
 /* ---- victims */
 
-static int pick_sieve(struct evict *evict, uint32_t *position)
-{
-    uint32_t at = evict->hand != EVICT_NONE ? evict->hand : evict->tail;
-    uint32_t spare = EVICT_NONE;
-    for (uint32_t step = 0; step < 2 * evict->count; step++) {
-        unsigned char *mark = &evict->marks[at];
-        bool pinned = *mark & MARK_PINNED;
-        if (!pinned && !(*mark & MARK_USED)) {
-            evict->hand = at; /* moves on when the caller removes it */
-            *position = at;
-            return RC_OK;
-        }
-        *mark &= (unsigned char)~MARK_USED;
-        if (!pinned && spare == EVICT_NONE) spare = at;
-        if (step >= EVICT_STEPS_MAX && spare != EVICT_NONE) break;
-        at = evict->nodes[at].newer != EVICT_NONE ? evict->nodes[at].newer : evict->tail;
-    }
-    if (spare == EVICT_NONE) return RC_EMPTY;
-    evict->hand = at;
-    *position = spare;
-    return RC_OK;
-}
-
-static int pick_lru(struct evict *evict, uint32_t *position)
-{
-    for (uint32_t step = 0; step < evict->count; step++) {
-        uint32_t at = evict->tail;
-        if (!(evict->marks[at] & MARK_PINNED)) {
-            *position = at;
-            return RC_OK;
-        }
-        evict_promote(evict, at); /* pinned ones do not stand in the way next time */
-    }
-    return RC_EMPTY;
-}
-
 int evict_pick(struct evict *evict, uint32_t *position)
 {
-    if (evict->count == 0) return RC_EMPTY;
-    return evict->policy == EVICT_POLICY_SIEVE ? pick_sieve(evict, position) : pick_lru(evict, position);
+    if (evict->count == evict->pinned) return RC_EMPTY;
+    return evict_samples(evict) ? sample_pick(evict, position) : list_pick(evict, position);
+}
+
+void evict_yield(struct evict *evict, uint32_t position, uint64_t tag)
+{
+    evict_ghost_add(evict, tag);
+    return_add(evict, tag);
+    if (evict_samples(evict)) sample_yield(evict, position);
 }
 
 /* ---- the walk */
 
 void evict_walk_start(struct evict *evict)
 {
-    evict->walk = evict->tail;
+    evict->walk = evict_samples(evict) ? 0 : evict->tail;
+}
+
+static uint32_t walk_positions(struct evict *evict)
+{
+    while (evict->walk < evict->span)
+        if (node_is(&evict->nodes[evict->walk++], MARK_LISTED)) return evict->walk - 1;
+    return EVICT_NONE;
 }
 
 uint32_t evict_walk_next(struct evict *evict)
 {
     uint32_t at = evict->walk;
-    if (at != EVICT_NONE) evict->walk = evict->nodes[at].newer;
+    if (evict_samples(evict)) return walk_positions(evict);
+    if (at != EVICT_NONE) evict->walk = evict->nodes[at].links.newer;
     return at;
-}
-
-bool evict_marked(const struct evict *evict, uint32_t position)
-{
-    return evict->marks[position] & MARK_USED;
 }
 
 uint32_t evict_hand(const struct evict *evict)
@@ -210,34 +264,44 @@ uint32_t evict_hand(const struct evict *evict)
 
 void evict_hand_set(struct evict *evict, uint32_t position)
 {
-    evict->hand = position;
+    if (!evict_samples(evict)) evict->hand = position;
 }
 
-/* ---- ghosts: a few recent victims, by 32 bits of their tags; the oldest of a set is overwritten about first */
+/* ---- the snapshot: 4 bits of hits, 2 of class, then what samples add */
 
-static uint32_t ghost_print(uint64_t tag)
+enum { SAVED_CLASS = 16, SAVED_REST = 64 };
+
+bool evict_save(const struct evict *evict, uint32_t position, struct evict_saved *saved)
 {
-    uint32_t print = (uint32_t)(tag >> 8);
-    return print != 0 ? print : 1;
+    const union evict_node *node = &evict->nodes[position];
+    *saved = (struct evict_saved){.bits = node_hits(node) + (unsigned)node_class(node) * SAVED_CLASS,
+                                  .neighbour = EVICT_NONE};
+    if (evict_samples(evict)) saved->bits += sample_save(evict, position, &saved->neighbour) * SAVED_REST;
+    return evict->policy != EVICT_POLICY_SIEVE || saved->bits != 0;
 }
 
-static uint32_t *ghost_set(const struct evict *evict, uint64_t tag)
+void evict_restore(struct evict *evict, uint32_t position, const struct evict_saved *saved)
 {
-    uint32_t sets = EVICT_GHOSTS / EVICT_GHOST_WAYS;
-    return &evict->ghosts[(uint32_t)((tag >> 40) * sets >> 24) * EVICT_GHOST_WAYS];
+    union evict_node *node = &evict->nodes[position];
+    unsigned most = evict_samples(evict) ? EVICT_HITS_MAX : EVICT_MARK_MAX;
+    unsigned hits = saved->bits % SAVED_CLASS, class = saved->bits / SAVED_CLASS % 4;
+    unsigned kept = node->links.marks & (MARK_LISTED | MARK_PINNED);
+    CHECK(node_is(node, MARK_LISTED));
+    node->links.marks = (kept + (class <= EVICT_CHEAP ? class : EVICT_PLAIN) * MARK_CLASS) & 0xff;
+    node_hits_set(node, hits < most ? hits : most);
+    struct evict_saved rest = {.bits = saved->bits / SAVED_REST, .neighbour = saved->neighbour};
+    if (evict_samples(evict)) sample_restore(evict, position, &rest);
+    if (evict->policy == EVICT_POLICY_LRU) list_to_head(evict, position);
 }
 
-void evict_ghost_add(struct evict *evict, uint64_t tag)
+/* ---- looking */
+
+unsigned evict_hits(const struct evict *evict, uint32_t position)
 {
-    uint32_t *set = ghost_set(evict, tag);
-    memmove(set + 1, set, (EVICT_GHOST_WAYS - 1) * sizeof *set);
-    set[0] = ghost_print(tag);
+    return node_hits(&evict->nodes[position]);
 }
 
-bool evict_ghost_has(const struct evict *evict, uint64_t tag)
+enum evict_class evict_class_of(const struct evict *evict, uint32_t position)
 {
-    const uint32_t *set = ghost_set(evict, tag);
-    for (unsigned i = 0; i < EVICT_GHOST_WAYS; i++)
-        if (set[i] == ghost_print(tag)) return true;
-    return false;
+    return node_class(&evict->nodes[position]);
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cache/state.h — the eviction state on disk, so that a restart does not forget what was in use.
  *
- * What:    by SIEVE the marked entries and the hand, by LRU every entry, oldest first. Hints only: which entries there are
- *          is in their own rows, so a state that is old, torn or missing costs a few worse victims and nothing else.
+ * What:    by sieve the marked, dear and cheap entries and the hand; by lru every entry, oldest first; by mmr and cluster
+ *          every entry with its neighbour. Hints only: which entries there are is in their own rows, so a state that is
+ *          old, torn, missing or of another kind of policy costs a few worse victims and nothing else.
  * Format:  parts of at most ENTRIES_STATE_PART bytes: CRC-32C, count, ids below which the list is complete, the hand's id,
- *          then 6 bytes an entry. Each part stands for itself.
+ *          bytes a record, then the records: id and bits (8 bytes), or id, neighbour's id and bits (16). Each part stands
+ *          for itself.
  * Wear:    written at close when there were hits or stores, and while running after STATE_CHANGES of them, at most every
- *          STATE_EVERY_US; 6 bytes an entry.
+ *          STATE_EVERY_US; 8 or 16 bytes an entry.
  * Threads: lane only; one part a call, so that the lane never stops for long.
  */
 #ifndef CACHE_STATE_H

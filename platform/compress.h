@@ -13,8 +13,9 @@
 
 enum {
     COMPRESS_READERS = 2,
-    COMPRESS_STREAMS_GZIP = 32, /* 48 KiB each: the coding that servers send unasked */
-    COMPRESS_STREAMS_ZSTD = 4,  /* 2.4 MiB each once a frame has filled its window */
+    /* The box asks for identity, so these are for servers that compress unasked; whoever finds none free waits its turn. */
+    COMPRESS_STREAMS_GZIP = 16, /* 48 KiB each */
+    COMPRESS_STREAMS_ZSTD = 2,  /* 2.4 MiB each once a frame has filled its window */
     COMPRESS_WINDOW_LOG = 21,   /* 2 MiB: what zstd's default level announces when it does not know the size */
 };
 

@@ -9,6 +9,8 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
+#include "platform/rc.h"
+
 static struct cpu_features features;
 
 #if defined(__x86_64__)
@@ -107,4 +109,43 @@ void cpu_detect(void)
 const struct cpu_features *cpu_features(void)
 {
     return &features;
+}
+
+static const char *const level_names[CPU_LEVELS] = {"scalar", "popcnt", "avx2", "avx512", "neon", "dotprod"};
+
+const char *cpu_level_name(enum cpu_level level)
+{
+    return level_names[level];
+}
+
+int cpu_level_find(const char *name, enum cpu_level *level)
+{
+    for (unsigned i = 0; i < CPU_LEVELS; i++) {
+        if (strcmp(name, level_names[i]) != 0) continue;
+        *level = (enum cpu_level)i;
+        return RC_OK;
+    }
+    return RC_NOT_FOUND;
+}
+
+bool cpu_level_runs(enum cpu_level level)
+{
+    const bool runs[CPU_LEVELS] = {
+        [CPU_SCALAR] = true,        [CPU_POPCNT] = features.popcnt,
+        [CPU_AVX2] = features.avx2, [CPU_AVX512] = features.avx512_vpopcntdq || features.avx512_vnni,
+        [CPU_NEON] = features.neon, [CPU_DOTPROD] = features.dotprod,
+    };
+    return runs[level];
+}
+
+int cpu_limit(enum cpu_level level)
+{
+    if (!cpu_level_runs(level)) return RC_UNSUPPORTED;
+    features.popcnt = features.popcnt && level >= CPU_POPCNT;
+    features.avx2 = features.avx2 && level >= CPU_AVX2;
+    features.avx512_vpopcntdq = features.avx512_vpopcntdq && level >= CPU_AVX512;
+    features.avx512_vnni = features.avx512_vnni && level >= CPU_AVX512;
+    features.neon = features.neon && level >= CPU_NEON;
+    features.dotprod = features.dotprod && level >= CPU_DOTPROD;
+    return RC_OK;
 }

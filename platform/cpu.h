@@ -21,4 +21,16 @@ struct cpu_features {
 void cpu_detect(void);
 const struct cpu_features *cpu_features(void);
 
+/* What variants of kernels are named after, each including the ones before it on its machine. */
+enum cpu_level { CPU_SCALAR, CPU_POPCNT, CPU_AVX2, CPU_AVX512, CPU_NEON, CPU_DOTPROD, CPU_LEVELS };
+
+const char *cpu_level_name(enum cpu_level level);
+/* RC_NOT_FOUND: no such name. */
+int cpu_level_find(const char *name, enum cpu_level *level);
+bool cpu_level_runs(enum cpu_level level);
+/* From here on features above `level` count as absent, so that `--kernel` can try the slower variants; whoever has
+ * chosen a variant chooses again. Encryption, hashes and CRC keep theirs. RC_UNSUPPORTED: this processor lacks `level`
+ * itself. Undone by cpu_detect. */
+int cpu_limit(enum cpu_level level);
+
 #endif

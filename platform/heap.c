@@ -272,11 +272,16 @@ static struct piece *take_locked(struct region *r, size_t size, unsigned char **
 
 int heap_reserve(enum heap_region region, size_t bytes, const char *lower)
 {
+    return heap_reserve_sparse(region, bytes, bytes, lower);
+}
+
+int heap_reserve_sparse(enum heap_region region, size_t bytes, size_t ceiling, const char *lower)
+{
     struct region *r = &regions[region];
     CHECK(!r->base);
     if (bytes == 0) return RC_OK;
     void *base;
-    int rc = plan_take(plan_names[region], 1, bytes, PLAN_LAZY, 0, lower, &base);
+    int rc = plan_take(plan_names[region], 1, bytes, PLAN_LAZY, ceiling, lower, &base);
     if (rc != RC_OK) return rc;
     size_t capacity = bytes & ~(size_t)(HEAP_ALIGN - 1);
     pthread_mutex_lock(&r->lock);

@@ -32,6 +32,8 @@ struct heap_usage {
 
 /* Boot: reserves the region (PLAN_LAZY). Zero bytes: every take from it is refused. */
 int heap_reserve(enum heap_region region, size_t bytes, const char *lower);
+/* Of which no more than `ceiling` bytes are ever written to: pieces whose takers leave most of them untouched. */
+int heap_reserve_sparse(enum heap_region region, size_t bytes, size_t ceiling, const char *lower);
 void *heap_take(enum heap_region region, size_t size); /* 16-aligned */
 void *heap_take_zeroed(enum heap_region region, size_t count, size_t size);
 void *heap_resize(enum heap_region region, void *piece, size_t size);

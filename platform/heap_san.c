@@ -32,9 +32,14 @@ const char *heap_name(enum heap_region region)
 
 int heap_reserve(enum heap_region region, size_t bytes, const char *lower)
 {
+    return heap_reserve_sparse(region, bytes, bytes, lower);
+}
+
+int heap_reserve_sparse(enum heap_region region, size_t bytes, size_t ceiling, const char *lower)
+{
     CHECK(usages[region].capacity == 0);
     void *unused;
-    int rc = bytes > 0 ? plan_take(plan_names[region], 1, bytes, PLAN_LAZY, 0, lower, &unused) : RC_OK;
+    int rc = bytes > 0 ? plan_take(plan_names[region], 1, bytes, PLAN_LAZY, ceiling, lower, &unused) : RC_OK;
     if (rc == RC_OK) usages[region].capacity = bytes & ~(size_t)15;
     return rc;
 }

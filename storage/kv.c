@@ -57,7 +57,12 @@ static int kv_write_result(struct kv *kv, int error)
 
 int kv_reserve(size_t largest)
 {
-    return heap_reserve(HEAP_LMDB, (size_t)KV_ENVIRONMENTS * KV_HEAP + 2 * largest, "limits.parse_max");
+    size_t all = (size_t)KV_ENVIRONMENTS * KV_HEAP + 2 * largest;
+    size_t filled = KV_ID_FIXED + KV_ID_FREED * (largest / 4096 + 1) * sizeof(size_t);
+    if (filled > KV_ID_LISTS) filled = KV_ID_LISTS;
+    /* The codes' commits are bounded by themselves, whatever a body's size. */
+    size_t ceiling = all - (size_t)KV_ENVIRONMENTS * KV_ID_LISTS + filled + KV_ID_FIXED;
+    return heap_reserve_sparse(HEAP_LMDB, all, ceiling, "limits.parse_max");
 }
 
 static uint64_t kv_map_bytes(uint64_t wanted)

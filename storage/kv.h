@@ -23,6 +23,9 @@ enum { KV_TABLES_MAX = 4, KV_READERS_MAX = 8, KV_ENVIRONMENTS = 2 /* entries, co
 enum {
     /* LMDB's lists for one environment: 131,072 dirty pages of 16 bytes, 131,072 freed page numbers of 8. */
     KV_ID_LISTS = 3 << 20,
+    /* What a commit fills of them: its dirty pages, and the pages of COMMIT_DELETES of the largest bodies. */
+    KV_ID_FIXED = 128 << 10,
+    KV_ID_FREED = 160,
     /* One commit (storage/writer.h): 256 KiB of values, as much again for partly filled pages, and the tree pages of 128
      * rows deleted in random places; besides, the largest body twice. Pages stay in LMDB's free list once taken. */
     KV_DIRTY_PAGES = 4 << 20,

@@ -2,13 +2,13 @@
 /* storage/writer_thread.c — when the thread works, its ids, its reports, and what it wrote. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "platform/log.h"
 #include "platform/metric.h"
 #include "platform/rc.h"
+#include "platform/start.h"
 #include "storage/writer_batch.h"
 
 /* ---- bytes handed to the kernel by this thread: what wear is made of */
@@ -139,20 +139,12 @@ static bool wait_for_work(struct writer *writer)
     return more;
 }
 
-/* All but the faults: a blocked one kills without its handler, which writes down that the map was to blame. */
-static void block_signals(void)
-{
-    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT};
-    sigset_t set;
-    sigfillset(&set);
-    for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) sigdelset(&set, faults[i]);
-    pthread_sigmask(SIG_SETMASK, &set, NULL);
-}
-
 void *writer_main(void *arg)
 {
     struct writer *writer = arg;
-    block_signals();
+    sigset_t set;
+    start_thread_mask(&set);
+    pthread_sigmask(SIG_SETMASK, &set, NULL);
     writer->io = open("/proc/thread-self/io", O_RDONLY | O_CLOEXEC);
     int rc = writer_ids(writer);
     if (rc != RC_OK)

@@ -13,6 +13,8 @@
 #include "platform/crypto.h"
 #include "platform/log.h"
 
+enum { DECODER_RETRY_US = 5000 };
+
 /* ---- recording */
 
 static int record_room(struct flight *f, size_t more)
@@ -191,12 +193,24 @@ static void learn_tenant(const struct flight *f, unsigned status, enum payment p
         tenant_accept(&f->leader->tenant);
 }
 
+/* There are few decoders, since compression is not asked for: a reply waits for one as long as its call may take. */
+static int decoder_wait(enum compress_coding coding, uint64_t deadline_us, struct decoder **decoder)
+{
+    int rc = decoder_open(coding, decoder);
+    while (rc == RC_FULL && clock_monotonic_us() < deadline_us) {
+        rc = fiber_sleep_until(clock_monotonic_us() + DECODER_RETRY_US);
+        if (rc == RC_OK) rc = decoder_open(coding, decoder);
+    }
+    return rc;
+}
+
 /* From the head on the reply is everyone's. */
 static int receive(struct flight *f, struct upstream_call *call, bool last_word, uint64_t deadline_us)
 {
     struct decoder *decoder = NULL;
     enum compress_coding coding = compress_coding_of(http_field(&call->head, "content-encoding"));
-    int rc = coding == CODING_IDENTITY ? RC_OK : decoder_open(coding, &decoder);
+    int rc = coding == CODING_IDENTITY ? RC_OK : decoder_wait(coding, deadline_us, &decoder);
+    if (rc == RC_CANCELLED) return rc;
     if (rc != RC_OK && rc != RC_FULL) {
         flight_error(f, 502, "coding", "The provider compressed its answer in a way the box cannot undo.");
         return RC_OK;

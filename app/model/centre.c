@@ -7,6 +7,7 @@
 #include "cache/encode.h"
 #include "cache/model_layout.h"
 #include "cache/tokenize.h"
+#include "platform/cpu.h"
 #include "platform/plan.h"
 #include "platform/rc.h"
 
@@ -21,7 +22,7 @@ int centre_make(const struct model *model, float *centre)
     void *work;
     int rc = plan_take("model encoder workspace", 1, encode_work_size(model), PLAN_LAZY, 0, NULL, &work);
     if (rc != RC_OK) return rc;
-    encode_select(NULL);
+    encode_select_repeatable(cpu_features());
     for (unsigned c = 0; c < model->dim; c++) sums[c] = 0;
     for (unsigned i = 0; i < centre_texts_count; i++) {
         (void)tokenize(model, centre_texts[i], ids, MODEL_PIECES_MAX, &count);

@@ -2,7 +2,7 @@
 /* app/model/centre.h — the mean vector of a fixed list of everyday questions (app/model/centre_texts.c).
  *
  * Fixed:   the centre is in the embedder's tag, and codes persist: list and rounding do not change within a scheme
- *          version. Computed with the encoder's scalar variant; the mean is rounded to whole 1/4096, so that the last
+ *          version. Computed with the encoder's scalar floats; the mean is rounded to whole 1/4096, so that the last
  *          bits of a compiler's floats do not show.
  * Threads: one; a process that imports.
  */

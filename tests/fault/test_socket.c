@@ -19,10 +19,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net/upstream.h"
 #include "platform/heap.h"
 #include "platform/rc.h"
-#include "tests/support/net_test.h"
+#include "tests/support/net_call.h"
 
 /* ---- the operations that can fail */
 
@@ -106,7 +105,6 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 
 /* ---- two calls in a row: a fresh connection, then the pooled one */
 
-#define HEAD "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n"
 #define REPLY \
     "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"
 
@@ -122,7 +120,7 @@ static int one_call(struct pass *p)
     struct span piece;
     uint64_t deadline = net_test_in_ms(3000);
     size_t size = 0;
-    int rc = upstream_begin(p->upstream, &call, SPAN("POST"), SPAN(HEAD), SPAN("body"), deadline);
+    int rc = upstream_begin(p->upstream, &call, SPAN("POST"), SPAN(NET_CALL_HEAD), SPAN("body"), deadline);
     bool begun = rc == RC_OK;
     if (begun) rc = upstream_reply(&call, deadline);
     if (rc == RC_OK) {
@@ -207,25 +205,12 @@ static void serve(struct net_peer *peer, int fd, unsigned index)
     while (net_peer_request(fd, request, sizeof request) > 0 && net_peer_say(fd, REPLY)) continue;
 }
 
-static struct upstream_options options_to(unsigned port)
-{
-    return (struct upstream_options){
-        .name = SPAN("prov"),
-        .host = SPAN("127.0.0.1"),
-        .port = port,
-        .connect_us = 2 * CLOCK_SECOND,
-        .first_byte_us = 2 * CLOCK_SECOND,
-        .idle_us = 2 * CLOCK_SECOND,
-        .idle_keep_us = 30 * CLOCK_SECOND,
-    };
-}
-
 static void test_plain_calls(void **state)
 {
     struct net_peer peer;
     (void)state;
     net_peer_start(&peer, serve);
-    struct upstream_options o = options_to(peer.port);
+    struct upstream_options o = net_call_options(peer.port);
     unsigned operations = fail_each(&o);
     assert_true(operations >= 8);
     net_peer_stop(&peer);
@@ -247,12 +232,10 @@ static void test_tls_calls(void **state)
     struct net_tls_peer peer;
     struct tls_server *server = NULL;
     struct tls_trust *trust = NULL;
-    char message[TLS_MESSAGE_MAX];
     (void)state;
-    assert_int_equal(tls_server_load(NET_TEST_DATA "ec.pem", NET_TEST_DATA "ec.key", &server, message), RC_OK);
-    assert_int_equal(tls_trust_load(SPAN("file:" NET_TEST_DATA "root.pem"), SPAN(""), &trust, message), RC_OK);
+    net_test_identity(&server, &trust);
     net_tls_peer_start(&peer, server, tls_serve);
-    struct upstream_options o = options_to(peer.port);
+    struct upstream_options o = net_call_options(peer.port);
     o.tls = true;
     o.trust = trust;
     size_t used = heap_usage(HEAP_MBEDTLS).used;

@@ -47,6 +47,31 @@ static inline int tear_down(void **state)
             fail_msg("%s:%d\n got: %.*s\nwant: %.*s", __FILE__, __LINE__, SPAN_ARG(a_), SPAN_ARG(e_)); \
     } while (0)
 
+/* Every size of output buffer and of scratch: it fits, or says so; never a byte outside (sanitizer). */
+static inline void assert_small_room_is_told(enum dialect dialect, const char *object, bool include_usage)
+{
+    static char whole[8192], small[8192 + 2];
+    struct text stream = text_on(whole, sizeof whole);
+    assert_int_equal(replay_stream_from_object(dialect, span_text(object), include_usage, &scratch, &stream), RC_OK);
+    for (size_t size = 1; size < stream.size + 2; size += 13) {
+        struct text to = text_on(small, size);
+        int rc = replay_stream_from_object(dialect, span_text(object), include_usage, &scratch, &to);
+        assert_int_equal(rc, size > stream.size ? RC_OK : RC_TOO_LARGE);
+    }
+    bool fitted = false;
+    for (size_t size = 0; size < 16384; size += 16) {
+        struct json_scratch tight = {scratch_memory, size};
+        text_clear(&out);
+        int rc = replay_object_from_stream(dialect, text_span(&stream), &tight, &out);
+        if (fitted)
+            assert_int_equal(rc, RC_OK);
+        else if (rc != RC_OK)
+            assert_int_equal(rc, RC_TOO_LARGE);
+        fitted = rc == RC_OK;
+    }
+    assert_true(fitted);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 #endif

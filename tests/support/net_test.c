@@ -259,6 +259,13 @@ static void tls_peer_run(void *arg)
     peer->stopped = true;
 }
 
+void net_test_identity(struct tls_server **server, struct tls_trust **trust)
+{
+    char message[TLS_MESSAGE_MAX];
+    assert_int_equal(tls_server_load(NET_TEST_DATA "ec.pem", NET_TEST_DATA "ec.key", server, message), RC_OK);
+    assert_int_equal(tls_trust_load(SPAN("file:" NET_TEST_DATA "root.pem"), SPAN(""), trust, message), RC_OK);
+}
+
 void net_tls_peer_start(struct net_tls_peer *peer, struct tls_server *server,
                         void (*serve)(struct stream *s, unsigned index))
 {

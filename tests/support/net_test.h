@@ -49,6 +49,9 @@ bool net_peer_say(int fd, const char *text);
 void net_peer_pause_ms(unsigned ms);
 void net_peer_reset(int fd); /* the next close is an abort */
 
+/* The certificate of net_tls_peers (localhost, 127.0.0.1), and who trusts it. */
+void net_test_identity(struct tls_server **server, struct tls_trust **trust);
+
 struct net_tls_peer {
     void (*serve)(struct stream *s, unsigned index); /* on a fiber, after the handshake */
     struct tls_server *server;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/flight_test.h — what the tests of flights share: a provider's words, an asker, a quiet end. */
+/* tests/unit/flight_test.h — what the tests of flights and answers share: a provider's words, an asker, a quiet end. */
 #ifndef TESTS_FLIGHT_TEST_H
 #define TESTS_FLIGHT_TEST_H
 

@@ -3,20 +3,12 @@
  *
  * Link: -Wl,--wrap=cache_read,--wrap=cache_put
  */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
 #include "app/gateway/answer.h"
 #include "cache/hot.h"
 #include "platform/clock.h"
-#include "platform/rc.h"
-#include "tests/support/gateway_test.h"
+#include "tests/unit/flight_test.h"
 
-#define KEY "Authorization: Bearer sk-one\r\n"
-#define STREAM ",\"stream\":true"
-#define USAGE ",\"stream\":true,\"stream_options\":{\"include_usage\":true}"
+#define WITH_USAGE ",\"stream\":true,\"stream_options\":{\"include_usage\":true}"
 
 int __real_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
 int __wrap_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
@@ -46,25 +38,9 @@ int __wrap_cache_read(uint64_t id, const struct digest *digest, struct arena *ar
     return rc;
 }
 
-static int after_each(void **state)
-{
-    (void)state;
-    gateway_test_settle();
-    assert_int_equal(gateway.in_flight, 0);
-    assert_false(gateway_test_is_called());
-    return 0;
-}
-
-static int ask(const char *fields, const char *question, const char *more)
-{
-    int fd = gateway_test_dial();
-    gateway_test_say(fd, gateway_test_chat(fields, gateway_test_body(question, more)));
-    return fd;
-}
-
 static void store(const char *question, const char *answer)
 {
-    int fd = ask(KEY, question, ""), up = gateway_test_call();
+    int fd = ask(question, ""), up = gateway_test_call();
     gateway_test_answer(up, gateway_test_object(answer));
     gateway_test_hear(fd, "\"total_tokens\":2}}");
     gateway_test_leave(fd);
@@ -73,7 +49,7 @@ static void store(const char *question, const char *answer)
 
 static void expect_hit(const char *fields, const char *question, const char *more, const char *until)
 {
-    int fd = ask(fields, question, more);
+    int fd = ask_with(fields, question, more);
     gateway_test_hear(fd, until);
     gateway_test_expect("HTTP/1.1 200 OK\r\n");
     gateway_test_expect("x-larder-hit: exact\r\n");
@@ -132,7 +108,7 @@ static void test_every_form(void **state)
         gateway_test_expect("form answer");
         gateway_test_expect("Content-Type: text/event-stream; charset=utf-8\r\n");
         gateway_test_expect_not("total_tokens");
-        expect_hit(KEY, "forms", USAGE, "data: [DONE]\n\n");
+        expect_hit(KEY, "forms", WITH_USAGE, "data: [DONE]\n\n");
         gateway_test_expect("\"choices\":[]");
         gateway_test_expect("total_tokens");
         expect_hit(KEY, "forms", "", "\"total_tokens\":2}}");
@@ -195,7 +171,7 @@ static void store_large(const char *question, char letter)
     static char large[40001];
     char head[200];
     memset(large, letter, sizeof large - 1);
-    int fd = ask(KEY, question, ""), up = gateway_test_call();
+    int fd = ask(question, ""), up = gateway_test_call();
     snprintf(head, sizeof head, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n",
              sizeof FRONT + sizeof large + sizeof BACK - 3);
     gateway_test_answer(up, head);
@@ -240,7 +216,7 @@ static void expect_miss(const char *question, const char *reason, const char *an
 {
     char line[60];
     snprintf(line, sizeof line, "x-larder-miss: %s\r\n", reason);
-    int fd = ask(KEY, question, ""), up = gateway_test_call();
+    int fd = ask(question, ""), up = gateway_test_call();
     gateway_test_answer(up, gateway_test_object(answer));
     gateway_test_hear(fd, "\"total_tokens\":2}}");
     gateway_test_expect(line);
@@ -268,7 +244,7 @@ static void test_too_busy_to_read_it(void **state)
     store("busy", "kept");
     hot_clear();
     read_fails = RC_FULL;
-    int fd = ask(KEY, "busy", ""), up = gateway_test_call();
+    int fd = ask("busy", ""), up = gateway_test_call();
     read_fails = RC_OK;
     gateway_test_reset(up);
     gateway_test_hear(fd, "\"total_tokens\":2}}");
@@ -277,7 +253,7 @@ static void test_too_busy_to_read_it(void **state)
     gateway_test_leave(fd);
     hot_clear();
     read_fails = RC_FULL;
-    fd = ask(KEY, "busy", ""), up = gateway_test_call();
+    fd = ask("busy", ""), up = gateway_test_call();
     read_fails = RC_OK;
     gateway_test_answer(up, gateway_test_object("asked again"));
     gateway_test_hear(fd, "\"total_tokens\":2}}");
@@ -293,21 +269,21 @@ static void test_what_the_client_allows(void **state)
     store("allowed", "first");
     expect_hit(KEY "Cache-Control: max-age=60\r\n", "allowed", "", "\"total_tokens\":2}}");
     expect_hit(KEY "Cache-Control: only-if-cached\r\n", "allowed", "", "\"total_tokens\":2}}");
-    int fd = ask(KEY "Cache-Control: no-cache\r\n", "allowed", ""), up = gateway_test_call();
+    int fd = ask_with(KEY "Cache-Control: no-cache\r\n", "allowed", ""), up = gateway_test_call();
     gateway_test_answer(up, gateway_test_object("second"));
     gateway_test_hear(fd, "second");
     gateway_test_expect("x-larder-miss: bypass\r\n");
     gateway_test_leave(fd);
     close(up);
     expect_hit(KEY, "allowed", "", "second"); /* asked anew, kept anew */
-    fd = ask(KEY "Cache-Control: no-store\r\n", "allowed", ""), up = gateway_test_call();
+    fd = ask_with(KEY "Cache-Control: no-store\r\n", "allowed", ""), up = gateway_test_call();
     gateway_test_answer(up, gateway_test_object("third"));
     gateway_test_hear(fd, "third");
     gateway_test_expect("Cache-Status: larder; fwd=bypass\r\n");
     gateway_test_leave(fd);
     close(up);
     expect_hit(KEY, "allowed", "", "second");
-    fd = ask(KEY "Cache-Control: only-if-cached\r\n", "never asked", "");
+    fd = ask_with(KEY "Cache-Control: only-if-cached\r\n", "never asked", "");
     gateway_test_hear(fd, "not_cached");
     gateway_test_expect("HTTP/1.1 504 ");
     gateway_test_leave(fd);
@@ -318,7 +294,7 @@ static void test_tenants_do_not_share(void **state)
     (void)state;
     store("mine", "private");
     expect_hit(KEY, "mine", "", "private");
-    int fd = ask("Authorization: Bearer sk-two\r\n", "mine", ""), up = gateway_test_call();
+    int fd = ask_with("Authorization: Bearer sk-two\r\n", "mine", ""), up = gateway_test_call();
     gateway_test_answer(up, gateway_test_object("another"));
     gateway_test_hear(fd, "another");
     gateway_test_expect_not("private");
@@ -368,8 +344,8 @@ static void test_stale(void **state)
     uint64_t wall = clock_wall_us();
     clock_confirm(wall + 3700 * CLOCK_SECOND);
     for (unsigned form = 0; form < 2; form++) {
-        int fd = ask(KEY, "stale", form ? STREAM : ""), up = gateway_test_call();
-        int follower = ask(KEY, "stale", form ? "" : STREAM);
+        int fd = ask("stale", form ? STREAM : ""), up = gateway_test_call();
+        int follower = ask("stale", form ? "" : STREAM);
         gateway_test_settle();
         gateway_test_reset(up);
         gateway_test_hear(fd, form ? "[DONE]\n\n" : "\"total_tokens\":2}}");
@@ -382,11 +358,11 @@ static void test_stale(void **state)
         gateway_test_leave(fd);
         gateway_test_leave(follower);
     }
-    int fd = ask(KEY "Cache-Control: max-stale\r\n", "stale", "");
+    int fd = ask_with(KEY "Cache-Control: max-stale\r\n", "stale", "");
     gateway_test_hear(fd, "still good");
     gateway_test_expect("x-larder-hit: stale\r\n");
     gateway_test_leave(fd);
-    fd = ask(KEY "Cache-Control: stale-if-error=10\r\n", "stale", "");
+    fd = ask_with(KEY "Cache-Control: stale-if-error=10\r\n", "stale", "");
     int up = gateway_test_call();
     gateway_test_reset(up);
     gateway_test_hear(fd, "stale_if_error");
@@ -402,7 +378,7 @@ static void test_stale_and_purged_meanwhile(void **state)
     store("leaves", "left");
     uint64_t wall = clock_wall_us();
     clock_confirm(wall + 3700 * CLOCK_SECOND);
-    int fd = ask(KEY, "leaves", ""), up = gateway_test_call();
+    int fd = ask("leaves", ""), up = gateway_test_call();
     gateway_test_fiber(purge, NULL);
     gateway_test_reset(up);
     gateway_test_hear(fd, "\"error\"");
@@ -411,22 +387,6 @@ static void test_stale_and_purged_meanwhile(void **state)
     gateway_test_leave(fd);
     clock_confirm(wall);
 }
-
-static int start(void **state)
-{
-    (void)state;
-    gateway_test_boot(gateway_test_yaml);
-    return 0;
-}
-
-static int stop(void **state)
-{
-    (void)state;
-    gateway_test_stop();
-    return 0;
-}
-
-#define T(name) cmocka_unit_test_teardown(name, after_each)
 
 int main(void)
 {

@@ -349,7 +349,7 @@ static void lru_order_outlives_a_restart(void **state)
     (void)state;
     struct cache_limits limits = store_test_limits;
     struct cache_found found;
-    limits.eviction = EVICT_LRU;
+    limits.eviction = EVICT_POLICY_LRU;
     cache_limits_set(&limits);
     for (unsigned n = 0; n < 1000; n++) store_test_put(n, 10);
     for (unsigned n = 0; n < 500; n++) {

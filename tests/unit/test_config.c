@@ -103,7 +103,7 @@ static void test_built_in_default_runs(void **state)
     assert_int_equal(c->limits.requests, 256);
     assert_true(c->limits.body == 32 << 20 && c->limits.idle_us == 120000000);
     assert_int_equal(c->storage.entries_max, 100000);
-    assert_true(c->storage.bytes_max == UINT64_C(2) << 30 && !c->storage.lru && c->storage.sync_us == 5000000);
+    assert_true(c->storage.bytes_max == UINT64_C(2) << 30 && c->storage.eviction == 0 && c->storage.sync_us == 5000000);
     assert_span(c->embedder, "none");
     assert_int_equal(c->provider_count, 2);
     const struct config_provider *p = &c->providers[0];
@@ -179,7 +179,7 @@ static void test_every_key_reaches_its_field(void **state)
     assert_int_equal(c->log_level, LOG_DEBUG);
     assert_int_equal(c->log_format, LOG_JSON);
     assert_int_equal(c->limits.connections_per_address, 100); /* follows connections */
-    assert_true(c->limits.idle_us == 1500000 && c->limits.parse_max == 65536 && c->storage.lru);
+    assert_true(c->limits.idle_us == 1500000 && c->limits.parse_max == 65536 && c->storage.eviction == 1);
     const struct config_provider *p = &c->providers[0];
     assert_span(p->key, "s${x}");
     assert_span(p->proxy_host, "proxy.lan");
@@ -343,7 +343,6 @@ static void test_what_is_not_built_yet(void **state)
               "larder.yaml:3:9: warning: prices: not built yet; this is its default, so nothing changes\n");
     load_says(
         "semantic: {embedder: ngram}\nstorage: {seal: true, eviction: mmr}\n", RC_INVALID,
-        "larder.yaml:2:33: error: storage.eviction: \"mmr\" is not built yet; it can be sieve or lru\n"
         "larder.yaml:2:17: error: storage.seal: not built yet, so only its default can be set: false\n"
         "larder.yaml:1:22: error: semantic.embedder: \"ngram\" is not built yet; it can be none or minilm-int8\n");
     load_says(
@@ -557,7 +556,7 @@ static void test_reference_names_every_key(void **state)
     assert_non_null(strstr(text, "| `providers[].key` | secret text | `\"\"` | reload | the box's own key"));
     assert_non_null(strstr(text, "| `routes[].cache.ttl` | 0 to 3650d | `7d` | reload |"));
     assert_non_null(strstr(text, "| `limits.requests` | 4 to 1024 | `256` | reload, not above the boot's |"));
-    assert_non_null(strstr(text, "sieve, lru, mmr (not built yet), cluster (not built yet)"));
+    assert_non_null(strstr(text, "sieve, lru, mmr, cluster"));
     out = text_on(text, sizeof text);
     config_print_assumed(load_ok(""), &out);
     assert_non_null(strstr(

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "platform/cpu.h"
+#include "platform/rc.h"
 
 static void test_found(void **state)
 {
@@ -29,8 +30,46 @@ static void test_found(void **state)
     assert_false(f->neon && f->avx2);
 }
 
+static void test_levels_have_names(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < CPU_LEVELS; i++) {
+        enum cpu_level level = CPU_LEVELS;
+        assert_int_equal(cpu_level_find(cpu_level_name((enum cpu_level)i), &level), RC_OK);
+        assert_int_equal(level, i);
+    }
+    enum cpu_level level = CPU_AVX2;
+    assert_int_equal(cpu_level_find("", &level), RC_NOT_FOUND);
+    assert_int_equal(cpu_level_find("avx", &level), RC_NOT_FOUND);
+    assert_int_equal(level, CPU_AVX2);
+}
+
+static void test_a_limit_hides_what_is_above_it(void **state)
+{
+    (void)state;
+    const struct cpu_features *f = cpu_features();
+    for (unsigned i = 0; i < CPU_LEVELS; i++) {
+        enum cpu_level limit = (enum cpu_level)i;
+        cpu_detect();
+        struct cpu_features found = *f;
+        bool runs = cpu_level_runs(limit);
+        assert_int_equal(cpu_limit(limit), runs ? RC_OK : RC_UNSUPPORTED);
+        if (!runs) assert_memory_equal(&found, f, sizeof found);
+        for (unsigned above = i + 1; runs && above < CPU_LEVELS; above++)
+            assert_false(cpu_level_runs((enum cpu_level)above));
+        assert_int_equal(cpu_level_runs(limit), runs);
+        assert_true(f->sha2 == found.sha2 && f->aes == found.aes && f->crc32 == found.crc32);
+        assert_int_equal(f->cores, found.cores);
+    }
+    cpu_detect();
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_found)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_found),
+        cmocka_unit_test(test_levels_have_names),
+        cmocka_unit_test(test_a_limit_hides_what_is_above_it),
+    };
     return cmocka_run_group_tests_name("cpu", tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_flight.c — one upstream call and everyone who waits for it: who shares, what each is sent. */
+#include "platform/compress.h"
 #include "tests/unit/flight_test.h"
 
 /* ---- who shares */
@@ -318,6 +319,27 @@ static void test_compressed_and_damaged(void **state)
     close(up);
 }
 
+/* More compressed replies than decoders: they wait their turn. */
+static void test_compressed_waits_for_a_decoder(void **state)
+{
+    static const unsigned char frame[] = {0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x19, 0x00, 0x00, 'a', 'b', 'c'};
+    struct decoder *taken[COMPRESS_STREAMS_ZSTD];
+    (void)state;
+    for (unsigned i = 0; i < COMPRESS_STREAMS_ZSTD; i++) assert_int_equal(decoder_open(CODING_ZSTD, &taken[i]), RC_OK);
+    int fd = ask("waits", ""), up = gateway_test_call();
+    gateway_test_answer(
+        up, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Encoding: zstd\r\nContent-Length: 12\r\n\r\n");
+    gateway_test_answer_bytes(up, frame, sizeof frame);
+    gateway_test_hear_now(fd);
+    assert_int_equal(gateway_test_heard_size, 0);
+    decoder_close(taken[1]);
+    gateway_test_hear(fd, "abc");
+    gateway_test_expect("HTTP/1.1 200 OK\r\n");
+    decoder_close(taken[0]);
+    gateway_test_leave(fd);
+    close(up);
+}
+
 static void test_unknown_coding(void **state)
 {
     (void)state;
@@ -347,6 +369,7 @@ int main(void)
         T(test_no_content),
         T(test_compressed_above_parse_max),
         T(test_compressed_and_damaged),
+        T(test_compressed_waits_for_a_decoder),
         T(test_unknown_coding),
     };
     return cmocka_run_group_tests_name("flight", tests, start, stop);

@@ -297,30 +297,10 @@ static void test_nonsense_is_refused(void **state)
         assert_int_equal(replay_object_from_stream(DIALECT_OPENAI, span_text(streams[i]), &scratch, &out), RC_CORRUPT);
 }
 
-/* Every size of output buffer and of scratch: it fits, or says so; never a byte outside (sanitizer). */
 static void test_small_room_is_told(void **state)
 {
     (void)state;
-    struct text stream = text_on(first_memory, sizeof first_memory);
-    assert_int_equal(replay_stream_from_object(DIALECT_OPENAI, span_text(text_object), true, &scratch, &stream), RC_OK);
-    static char small[4096];
-    for (size_t size = 1; size < stream.size + 2; size += 13) {
-        struct text to = text_on(small, size);
-        int rc = replay_stream_from_object(DIALECT_OPENAI, span_text(text_object), true, &scratch, &to);
-        assert_int_equal(rc, size > stream.size ? RC_OK : RC_TOO_LARGE);
-    }
-    bool fitted = false;
-    for (size_t size = 0; size < 16384; size += 16) {
-        struct json_scratch tight = {scratch_memory, size};
-        text_clear(&out);
-        int rc = replay_object_from_stream(DIALECT_OPENAI, text_span(&stream), &tight, &out);
-        if (fitted)
-            assert_int_equal(rc, RC_OK);
-        else if (rc != RC_OK)
-            assert_int_equal(rc, RC_TOO_LARGE);
-        fitted = rc == RC_OK;
-    }
-    assert_true(fitted);
+    assert_small_room_is_told(DIALECT_OPENAI, text_object, true);
 }
 
 static void test_a_reply_from_a_text(void **state)

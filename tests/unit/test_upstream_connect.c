@@ -245,10 +245,8 @@ static void test_over_tls(void **state)
     struct net_tls_peer peer;
     struct tls_server *server = NULL;
     struct tls_trust *trust = NULL;
-    char message[TLS_MESSAGE_MAX];
     (void)state;
-    assert_int_equal(tls_server_load(NET_TEST_DATA "ec.pem", NET_TEST_DATA "ec.key", &server, message), RC_OK);
-    assert_int_equal(tls_trust_load(SPAN("file:" NET_TEST_DATA "root.pem"), SPAN(""), &trust, message), RC_OK);
+    net_test_identity(&server, &trust);
     net_tls_peer_start(&peer, server, tls_answer);
     struct upstream_options o = net_call_options(peer.port);
     o.tls = true;
