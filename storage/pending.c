@@ -59,12 +59,12 @@ static unsigned find(const struct pending *pending, uint64_t id)
     unsigned low = pending->tail, high = pending->head;
     while (low != high) {
         unsigned middle = low + (high - low) / 2;
-        if (pending->code[middle % PENDING_MAX].id < id)
+        if (pending->id[middle % PENDING_MAX] < id)
             low = middle + 1;
         else
             high = middle;
     }
-    return low != pending->head && pending->code[low % PENDING_MAX].id == id ? low % PENDING_MAX : PENDING_MAX;
+    return low != pending->head && pending->id[low % PENDING_MAX] == id ? low % PENDING_MAX : PENDING_MAX;
 }
 
 static void set_state(struct pending *pending, unsigned index, enum pending_state state)
@@ -108,8 +108,8 @@ static int add(struct pending *pending, uint64_t id, const uint8_t *tenant, cons
     if (vector->guard.size > 0) memcpy(at + vector->dim, vector->guard.data, vector->guard.size);
     if (query.size > 0) memcpy(at + vector->dim + vector->guard.size, query.data, query.size);
     pending->tag[index] = vector->space_tag;
-    pending->code[index].id = id;
-    memcpy(pending->code[index].code, vector->code, sizeof vector->code);
+    pending->id[index] = id;
+    memcpy(pending->code[index], vector->code, sizeof vector->code);
     pending->state[index] = PENDING_QUEUED;
     pending->head++;
     atomic_fetch_add(&pending->count, 1);
@@ -185,7 +185,7 @@ static int take(struct pending *pending, uint64_t *id, uint32_t *random, struct 
         if (pending->state[index] != PENDING_DURABLE) continue;
         struct pending_text text = text_of(record_at(pending, index));
         set_state(pending, index, PENDING_TAKEN);
-        *id = pending->code[index].id;
+        *id = pending->id[index];
         *random = pending->random[index];
         *vector = (struct entry_vector){.space = text.space,
                                         .space_tag = pending->tag[index],
@@ -193,7 +193,7 @@ static int take(struct pending *pending, uint64_t *id, uint32_t *random, struct 
                                         .dim = text.dim,
                                         .vector = text.vector,
                                         .guard = text.guard};
-        memcpy(vector->code, pending->code[index].code, sizeof vector->code);
+        memcpy(vector->code, pending->code[index], sizeof vector->code);
         return RC_OK;
     }
     return RC_EMPTY;
@@ -232,18 +232,41 @@ void pending_give_back(struct pending *pending)
 
 /* ---- workers */
 
-unsigned pending_collect(struct pending *pending, uint64_t space_tag, struct pending_code *codes, unsigned max)
+unsigned pending_collect(struct pending *pending, uint64_t space_tag, uint64_t *ids, uint64_t (*codes)[4])
 {
     unsigned count = 0;
     if (atomic_load(&pending->count) == 0) return 0;
     pthread_mutex_lock(&pending->lock);
-    for (unsigned i = pending->tail; i != pending->head && count < max; i++) {
+    for (unsigned i = pending->tail; i != pending->head; i++) {
         unsigned index = i % PENDING_MAX;
-        if (pending->tag[index] == space_tag && pending->state[index] != PENDING_DEAD)
-            codes[count++] = pending->code[index];
+        if (pending->tag[index] != space_tag || pending->state[index] == PENDING_DEAD) continue;
+        ids[count] = pending->id[index];
+        memcpy(codes[count++], pending->code[index], sizeof pending->code[index]);
     }
     pthread_mutex_unlock(&pending->lock);
     return count;
+}
+
+/* PENDING_MAX: not there for scans. */
+static unsigned find_living(const struct pending *pending, uint64_t id)
+{
+    unsigned index = find(pending, id);
+    bool living = index < PENDING_MAX && pending->state[index] != PENDING_DEAD && pending->tag[index] != 0;
+    return living ? index : PENDING_MAX;
+}
+
+int pending_vector(struct pending *pending, uint64_t id, unsigned dim, int8_t *vector)
+{
+    int rc = RC_NOT_FOUND;
+    pthread_mutex_lock(&pending->lock);
+    unsigned index = find_living(pending, id);
+    if (index < PENDING_MAX) {
+        struct pending_text text = text_of(record_at(pending, index));
+        rc = text.dim == dim ? RC_OK : RC_NOT_FOUND;
+        if (rc == RC_OK) memcpy(vector, text.vector, dim);
+    }
+    pthread_mutex_unlock(&pending->lock);
+    return rc;
 }
 
 static int copy_text(const struct pending_text *from, struct arena *arena, struct pending_text *text)
@@ -263,8 +286,8 @@ int pending_read(struct pending *pending, uint64_t id, struct arena *arena, stru
 {
     int rc = RC_NOT_FOUND;
     pthread_mutex_lock(&pending->lock);
-    unsigned index = find(pending, id);
-    if (index < PENDING_MAX && pending->state[index] != PENDING_DEAD && pending->tag[index] != 0) {
+    unsigned index = find_living(pending, id);
+    if (index < PENDING_MAX) {
         struct pending_text found = text_of(record_at(pending, index));
         rc = copy_text(&found, arena, text);
     }

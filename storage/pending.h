@@ -22,11 +22,6 @@ enum { PENDING_MAX = 512, PENDING_BYTES = 1 << 20 };
 
 enum pending_state { PENDING_QUEUED, PENDING_DURABLE, PENDING_TAKEN, PENDING_DEAD };
 
-struct pending_code {
-    uint64_t id;
-    uint64_t code[4];
-};
-
 struct pending {
     pthread_mutex_t lock;
     unsigned char *bytes;
@@ -34,7 +29,8 @@ struct pending {
     unsigned head, tail;           /* of the arrays, modulo PENDING_MAX */
     uint8_t state[PENDING_MAX];
     uint64_t tag[PENDING_MAX]; /* space_tag */
-    struct pending_code code[PENDING_MAX];
+    uint64_t id[PENDING_MAX];
+    uint64_t code[PENDING_MAX][4];
     uint32_t random[PENDING_MAX];
     uint64_t place[PENDING_MAX]; /* of its record */
     _Atomic unsigned count, durable;
@@ -71,8 +67,10 @@ void pending_release(struct pending *pending);
 void pending_give_back(struct pending *pending);
 
 /* ---- workers */
-/* Codes of the namespace, oldest first; returns how many. */
-unsigned pending_collect(struct pending *pending, uint64_t space_tag, struct pending_code *codes, unsigned max);
+/* Codes of the namespace and whose they are, oldest first; room for PENDING_MAX. Returns how many. */
+unsigned pending_collect(struct pending *pending, uint64_t space_tag, uint64_t *ids, uint64_t (*codes)[4]);
+/* dim bytes are copied to `vector` when they are as many; RC_NOT_FOUND likewise when they are not. */
+int pending_vector(struct pending *pending, uint64_t id, unsigned dim, int8_t *vector);
 /* Copies; RC_NOT_FOUND: it was released or died; RC_FULL: no room in the arena. */
 int pending_read(struct pending *pending, uint64_t id, struct arena *arena, struct pending_text *text);
 

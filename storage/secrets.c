@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,7 +39,7 @@ static struct secrets_row *rows;
 static unsigned count, refused;
 static char path[FILE_PATH_MAX], folder[FILE_PATH_MAX];
 static off_t file_end; /* behind the last whole row */
-static bool fixed, read_only, known_end;
+static bool fixed, read_only;
 
 int secrets_reserve(void)
 {
