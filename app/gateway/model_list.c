@@ -41,7 +41,7 @@ static void keep(const struct request *r, const struct digest *digest, const str
     struct text name = text_on(meta.provider, sizeof meta.provider);
     text_put_span(&name, provider->name);
     memcpy(meta.tenant, r->tenant.id, sizeof meta.tenant);
-    (void)cache_put(digest, &meta, SPAN("(list of models)"), body, &id);
+    (void)cache_put(digest, &meta, SPAN("(list of models)"), body, NULL, &id);
 }
 
 static int read_body(struct upstream_call *call, struct arena *arena, uint64_t deadline_us, struct span *body)
