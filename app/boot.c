@@ -11,6 +11,7 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+#include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
 #include "platform/log.h"
@@ -204,6 +205,7 @@ static void close_all(void)
     server_stop(&boot.admin);
     control_close();
     gateway_close();
+    semantic_stop();
     cache_close();
     offload_stop();
     log_info("boot", "stopped");
@@ -214,6 +216,7 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
+    (void)semantic_start(boot.data);
     boot.ready = true;
     int rc = loop_run();
     close_all();
