@@ -61,37 +61,3 @@ PENDING void rescore_dots(const int8_t *query, const int8_t *const *vectors, uns
         for (unsigned k = 0; k < dim; k++) dots[i] += query[k] * vectors[i][k];
     }
 }
-
-PENDING void threshold_seen(struct threshold_unit *unit, float score)
-{
-    (void)unit;
-    (void)score;
-}
-
-PENDING void threshold_label(struct threshold_unit *unit, float score, bool right)
-{
-    (void)score;
-    (void)right;
-    unit->labels++;
-}
-
-PENDING void threshold_correct(struct threshold_unit *unit, float score, bool right)
-{
-    threshold_label(unit, score, right);
-}
-
-PENDING void threshold_decide(const struct threshold_unit *unit, double delta, bool partial,
-                              struct threshold_decision *decision)
-{
-    (void)delta;
-    (void)partial;
-    *decision = (struct threshold_decision){.threshold = THRESHOLD_NEVER, .labels = unit->labels};
-}
-
-PENDING void wilson_interval(uint64_t errors, uint64_t count, double *low, double *high)
-{
-    (void)errors;
-    (void)count;
-    *low = 0;
-    *high = 1;
-}
