@@ -13,31 +13,6 @@ PENDING int semantic_lookup(const struct semantic_question *question, struct are
     return RC_EMPTY;
 }
 
-PENDING const char *guard_name(enum guard guard)
-{
-    (void)guard;
-    return "pending";
-}
-
-PENDING size_t guard_text_size(void)
-{
-    return 1;
-}
-
-PENDING void guard_read(struct span text, struct guard_text *read)
-{
-    (void)text;
-    (void)read;
-}
-
-PENDING uint32_t guard_vetoes(const struct guard_text *asked, const struct guard_text *stored, bool strict)
-{
-    (void)asked;
-    (void)stored;
-    (void)strict;
-    return 0;
-}
-
 PENDING void threshold_seen(struct threshold_unit *unit, float score)
 {
     (void)unit;
