@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_semantic_labels.c — labels from misses, checks of hits, feedback; what outlives a restart.
  *
- * Link: -Wl,--wrap=semantic_lookup,--wrap=embed_current,--wrap=embed_text_pieces,--wrap=threshold_decide
+ * Link: -Wl,--wrap=semantic_lookup,--wrap=embed_current,--wrap=embed_text_pieces,--wrap=embed_text,--wrap=threshold_decide,--wrap=fsync
  */
 #include "app/gateway/feedback.h"
 #include "app/gateway/negative.h"
@@ -22,6 +22,23 @@ void __wrap_threshold_decide(const struct threshold_unit *unit, double delta, bo
     (void)delta;
     (void)partial;
     *decision = (struct threshold_decision){.threshold = ruled, .labels = unit->labels};
+}
+
+int __wrap_embed_text(struct span text, float *vector);
+int __wrap_fsync(int fd);
+
+int __wrap_embed_text(struct span text, float *vector) /* of packs */
+{
+    (void)text;
+    (void)vector;
+    return RC_EMPTY;
+}
+
+/* Thousands of records are written one by one. */
+int __wrap_fsync(int fd)
+{
+    (void)fd;
+    return 0;
 }
 
 /* Texts about the same thing have the same vector: the thing is their first word. */
