@@ -114,6 +114,7 @@ static int open_store(const struct config *c)
         return rc;
     }
     log_info("store", "%u entries in %s", found.entries, boot.data);
+    (void)semantic_start(boot.data); /* it says what is wrong; exact answers need none of it */
     rc = tenants_open(boot.data, message, sizeof message);
     if (rc == RC_OK) rc = gateway_open(boot.data, message, sizeof message);
     if (rc != RC_OK) fprintf(stderr, "larder: error: %s\n", message);
@@ -204,6 +205,7 @@ static void close_all(void)
     server_stop(&boot.admin);
     control_close();
     gateway_close();
+    semantic_stop();
     cache_close();
     offload_stop();
     log_info("boot", "stopped");

@@ -98,6 +98,7 @@ int boot_reserve_all(const struct config *c)
     if (rc == RC_OK) rc = reserve_net(c);
     if (rc == RC_OK) rc = compress_reserve(c->limits.parse_max);
     if (rc == RC_OK) rc = cache_reserve(&cache);
+    if (rc == RC_OK) rc = semantic_reserve();
     if (rc == RC_OK) rc = gateway_reserve(c);
     if (rc == RC_OK) rc = reserve_servers(c);
     return rc == RC_OK ? control_reserve() : rc;
