@@ -115,6 +115,7 @@ static int open_store(const struct config *c)
         return rc;
     }
     log_info("store", "%u entries in %s", found.entries, boot.data);
+    (void)semantic_start(boot.data); /* it says what is wrong; exact answers need none of it */
     rc = tenants_open(boot.data, message, sizeof message);
     if (rc == RC_OK) rc = gateway_open(boot.data, message, sizeof message);
     if (rc != RC_OK) fprintf(stderr, "larder: error: %s\n", message);
