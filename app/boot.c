@@ -213,6 +213,7 @@ static void close_all(void)
 static int serve_loop(void)
 {
     boot_clock_start();
+    boot_embed_start();
     boot.ready = true;
     int rc = loop_run();
     close_all();

@@ -90,9 +90,10 @@ static int reserve_servers(const struct config *c)
 int boot_reserve_all(const struct config *c)
 {
     struct cache_limits cache = cache_limits_of(c);
-    unsigned cores = cpu_features()->cores;
+    unsigned cores = cpu_features()->cores, workers = cores > 1 ? cores - 1 : 1;
     int rc = loop_reserve(timers_of(c));
-    if (rc == RC_OK) rc = offload_start(cores > 1 ? cores - 1 : 1, OFFLOAD_QUEUE_MAX);
+    if (rc == RC_OK) rc = offload_start(workers, OFFLOAD_QUEUE_MAX);
+    if (rc == RC_OK) rc = boot_embed_open(c, workers);
     if (rc == RC_OK) rc = fiber_pool_reserve(&boot.background, "background", BACKGROUND_MAX, BACKGROUND_STACK, NULL);
     if (rc == RC_OK) rc = reserve_net(c);
     if (rc == RC_OK) rc = compress_reserve(c->limits.parse_max);
@@ -129,6 +130,7 @@ int boot_plan(const struct boot_options *options)
     int rc = boot_keep_baseline();
     if (rc == RC_OK) rc = boot_reserve_all(c);
     plan_measure();
+    if (boot.embedder_message[0]) text_format(&out, "# %s\n", boot.embedder_message);
     boot_print_plan(&out);
     fputs(printed, stdout);
     if (rc != RC_OK) fprintf(stderr, "larder: error: the plan does not fit: %s\n", rc_name(rc));

@@ -5,6 +5,7 @@
  *   boot_config.c  the configuration file: check, reload
  *   boot_plan.c    every region of the process: plan
  *   boot_metrics.c figures of the process as a whole
+ *   boot_embed.c   the embedder: opened at boot, checked on a worker
  *   boot_clock.c   the clock's floor, kept hourly
  */
 #ifndef APP_BOOT_PRIVATE_H
@@ -38,6 +39,7 @@ struct boot {
     uint64_t drain_deadline_us, started_us;
     bool ready, draining, reloading;
     unsigned api_port, admin_port;
+    char embedder_message[FILE_PATH_MAX + 256]; /* why there is no embedder although one is configured */
 };
 
 extern struct boot boot;
@@ -52,6 +54,12 @@ void boot_reload_fiber(void *arg);
 /* ---- boot_plan.c */
 struct server_limits boot_api_limits(const struct config *c);
 int boot_reserve_all(const struct config *c);
+
+/* ---- boot_embed.c */
+/* `workers`: of the compute pool. A model that cannot be used is no failure: boot.embedder_message says why. */
+int boot_embed_open(const struct config *c, unsigned workers);
+/* In the loop's first turn: says what is missing, has the model read through. */
+void boot_embed_start(void);
 
 /* ---- boot_metrics.c: after all is reserved */
 void boot_register_metrics(void);

@@ -151,8 +151,8 @@ struct config {
     bool admin_read_loopback;
     struct config_limits limits;
     struct config_storage storage;
-    struct span embedder; /* "none" while the semantic tier is not built, whatever was asked */
-    struct span embedder_model;
+    struct span embedder;       /* "none", "minilm-int8" … */
+    struct span embedder_model; /* path */
     struct span remote_base_url, remote_key, remote_model;
     unsigned remote_dim;
     double semantic_delta, shadow_rate;

@@ -105,10 +105,8 @@ void config_check_storage_key(struct config_reader *reader, const struct yaml_no
 
 void config_check_semantic(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
-    /* Until an embedder is built (choices_later of the table), whatever was asked runs without one. */
-    (void)reader;
-    (void)node;
-    ((struct config *)base)->embedder = SPAN("none");
+    const struct yaml_node *model = config_given(node, "model");
+    if (model) (void)path_fits(reader, model, ((struct config *)base)->embedder_model);
 }
 
 void config_check_base_url(struct config_reader *reader, const struct yaml_node *node, void *base)

@@ -40,7 +40,7 @@ static const char *const sampled_choices[] = {"reuse", "fresh", NULL};
 static const char *const share_choices[] = {"tenant", "box", NULL};
 
 /* For choices_later: bit i is the choice at i. */
-enum { ALL_EMBEDDERS = 14 };
+enum { REMOTE = 8 };
 
 static const struct config_key tls_keys[] = {
     {.name = "cert", .type = TYPE_TEXT, C(listen.tls_cert), .fallback = "",
@@ -174,9 +174,9 @@ static const struct config_key shadow_keys[] = {
 
 static const struct config_key semantic_keys[] = {
     {.name = "embedder", .type = TYPE_WORD, C(embedder), .fallback = "minilm-int8", .choices = embedder_choices,
-     .choices_later = ALL_EMBEDDERS, .help = "what turns a question into a vector"},
-    {.name = "model", .type = TYPE_TEXT, .built = LATER, C(embedder_model),
-     .fallback = "./models/all-MiniLM-L6-v2.lmodel", .help = "file of the local model"},
+     .choices_later = REMOTE, .help = "what turns a question into a vector"},
+    {.name = "model", .type = TYPE_TEXT, C(embedder_model), .fallback = "./models/all-MiniLM-L6-v2.lmodel",
+     .help = "file of the local model (`larder model import` makes it)"},
     {.name = "remote", .type = TYPE_SECTION, .keys = remote_keys, .help = "an embedder elsewhere"},
     {.name = "delta", .type = TYPE_RATIO, .reload = RELOAD, C(semantic_delta), .fallback = "0.05", .max = 1,
      .help = "bound on wrong answers per semantic hit, for learned thresholds"},

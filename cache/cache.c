@@ -48,7 +48,9 @@ void cache_metrics(struct cache *cache)
 
 void cache_forget(struct cache *cache, uint32_t position)
 {
-    hot_drop(exact_id(exact_at(&cache->exact, position)));
+    uint64_t id = exact_id(exact_at(&cache->exact, position));
+    hot_drop(id);
+    pending_kill(&cache->pending, id);
     evict_remove(&cache->evict, position);
     exact_remove(&cache->exact, position);
 }
@@ -70,7 +72,10 @@ void cache_report(const struct writer_event *event)
         exact_clear(&cache->exact);
         evict_clear(&cache->evict);
         hot_clear();
+        pending_kill_tenant(&cache->pending, NULL);
         (void)cache_index_load(cache, &damaged); /* what was stored since */
+    } else if (event->fate == FATE_CODES) {
+        cache->codes_lost++;
     } else if (position == EXACT_NONE) {
         return;
     } else if (event->fate == FATE_COST) {
@@ -221,12 +226,13 @@ static int put_counted(struct cache *cache, int rc)
 }
 
 int cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
-              uint64_t *id)
+              const struct entry_vector *vector, uint64_t *id)
 {
     struct cache *cache = &cache_self;
     struct exact_tag tag = exact_tag_of(&cache->exact, digest);
     unsigned char bytes[EXACT_TAG_SIZE];
-    struct entry_new entry = {.digest = digest, .meta = meta, .tag = bytes, .query = query, .body = body};
+    struct entry_new entry = {
+        .digest = digest, .meta = meta, .tag = bytes, .query = query, .body = body, .vector = vector};
     uint32_t cost, position;
     exact_tag_write(tag, bytes);
     if (cache->read_only || !cache->open) return put_counted(cache, RC_READ_ONLY);
@@ -262,6 +268,7 @@ int cache_purge(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
         hot_drop_tenant(tenant);
     else
         hot_clear();
+    pending_kill_tenant(&cache->pending, tenant);
     return writer_purge(&cache->writer, tenant, removed);
 }
 

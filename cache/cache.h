@@ -72,9 +72,9 @@ bool cache_has(uint64_t id);
 int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
 
 /* Stores an answer. Everything is copied. *id gets the new id; it is found at once and committed later; `evicted`
- * victims leave first. RC_FULL: the writer's queue has no room (dropped, counted), RC_READ_ONLY, RC_TOO_LARGE. */
+ * victims leave first. vector NULL: exact only; of dim 0: its code is made in the background. RC_FULL: the writer's queue has no room (dropped, counted), RC_READ_ONLY, RC_TOO_LARGE. */
 int cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
-              uint64_t *id);
+              const struct entry_vector *vector, uint64_t *id);
 int cache_remove(uint64_t id);
 /* Removes all, or one tenant's, with ids given so far; waits for the commit (fiber). *removed counts. A cancelled wait
  * returns RC_CANCELLED and the purge goes on. */

@@ -19,6 +19,8 @@ int cache_reserve(const struct cache_limits *limits)
     if (rc == RC_OK) rc = evict_reserve(&cache->evict, limits->entries_max);
     if (rc == RC_OK) rc = hot_reserve(limits->hot_bytes);
     if (rc == RC_OK) rc = entries_reserve(&cache->entries, limits->body_max);
+    if (rc == RC_OK) rc = codes_reserve(&cache->codes);
+    if (rc == RC_OK) rc = pending_reserve(&cache->pending);
     if (rc == RC_OK) rc = writer_reserve(&cache->writer, limits->body_max);
     if (rc == RC_OK) cache_metrics(cache);
     return rc;
@@ -105,7 +107,7 @@ static int start_cold(struct cache *cache, struct cache_boot *boot, const char *
     if (cache->read_only)
         return boot_say(boot, RC_OK, "the store %s is damaged (%s) and cannot be moved aside: nothing is stored",
                         cache->home.entries, why);
-    int rc = home_move_aside(&cache->home);
+    int rc = home_move_aside(&cache->home, HOME_ENTRIES);
     boot->moved_aside = rc == RC_OK;
     if (rc != RC_OK)
         return boot_say(boot, rc, "the store %s is damaged and cannot be moved aside: %s", cache->home.entries,
@@ -123,7 +125,7 @@ static int open_checked(struct cache *cache, struct cache_boot *boot)
     char reason[KV_REASON_MAX];
     int rc = kv_inspect(cache->home.entries, reason);
     boot->fresh = rc == RC_NOT_FOUND;
-    if (!boot->fresh && home_faulted(&cache->home, clock_wall_us()))
+    if (!boot->fresh && home_faulted(&cache->home, HOME_ENTRIES, clock_wall_us()))
         return start_cold(cache, boot, "reading it killed the process twice");
     if (rc == RC_CORRUPT) return start_cold(cache, boot, reason);
     if (rc == RC_NOT_FOUND && cache->read_only)
@@ -156,11 +158,54 @@ static int load_all(struct cache *cache, struct cache_boot *boot)
     return rc;
 }
 
+/* ---- the codes: whatever is wrong with them, the exact tier is not concerned */
+
+static uint64_t codes_map_bytes(const struct cache_limits *limits)
+{
+    return limits->bytes_max / 2 + CACHE_MAP_SLACK;
+}
+
+static void codes_aside(struct cache *cache, struct cache_boot *boot, const char *why)
+{
+    int rc = cache->read_only ? RC_READ_ONLY : home_move_aside(&cache->home, HOME_CODES);
+    if (boot->message[0] != '\0') return;
+    (void)boot_say(boot, rc,
+                   rc == RC_OK ? "the codes %s were damaged (%s): moved to codes.damaged, made again in the background"
+                               : "the codes %s are damaged (%s): no answers to other words",
+                   cache->home.codes, why);
+}
+
+static void open_codes(struct cache *cache, struct cache_boot *boot)
+{
+    char reason[KV_REASON_MAX];
+    uint64_t map = codes_map_bytes(&cache->limits);
+    int rc = kv_inspect(cache->home.codes, reason);
+    if (rc == RC_NOT_FOUND && cache->read_only) return;
+    if (rc != RC_NOT_FOUND && home_faulted(&cache->home, HOME_CODES, clock_wall_us()))
+        codes_aside(cache, boot, "reading them killed the process twice");
+    else if (rc == RC_CORRUPT)
+        codes_aside(cache, boot, reason);
+    rc = codes_open(&cache->codes, cache->home.codes, map, cache->read_only);
+    if (rc == RC_CORRUPT && !cache->read_only) {
+        codes_aside(cache, boot, "its tables do not make sense");
+        rc = codes_open(&cache->codes, cache->home.codes, map, false);
+    }
+    if (rc == RC_NO_SPACE) rc = codes_open(&cache->codes, cache->home.codes, map, true);
+    if (rc == RC_OK) writer_watch(&cache->codes.kv, &cache->home, HOME_CODES);
+    if (rc != RC_OK && boot->message[0] == '\0')
+        (void)boot_say(boot, rc, "the codes %s do not open (%s): exact answers only", cache->home.codes, rc_name(rc));
+}
+
 static int start_writer(struct cache *cache)
 {
+    cache->writer.codes = &cache->codes;
+    cache->writer.pending_codes = &cache->pending;
+    pending_clear(&cache->pending);
     struct writer_limits limits = {.body_max = cache->limits.body_max,
                                    .sync_us = cache->limits.sync_us,
-                                   .map_bytes = cache_map_bytes(&cache->limits)};
+                                   .map_bytes = cache_map_bytes(&cache->limits),
+                                   .codes_us = CACHE_CODES_LAG_US,
+                                   .codes_map_bytes = codes_map_bytes(&cache->limits)};
     return writer_start(&cache->writer, &cache->entries, &cache->home, &limits, cache_report);
 }
 
@@ -189,7 +234,8 @@ int cache_open(const char *data_folder, struct cache_boot *boot)
     if (rc != RC_OK) /* no room for a new one, or a disk that does not read: the writer tries again */
         (void)boot_say(boot, rc, "the store %s does not open (%s): serving without it", cache->home.entries,
                        rc_name(rc));
-    writer_watch(&cache->entries, &cache->home);
+    writer_watch(&cache->entries.kv, &cache->home, HOME_ENTRIES);
+    open_codes(cache, boot);
     rc = start_writer(cache);
     if (rc != RC_OK) cache->read_only = true;
     boot->read_only = cache->read_only;
@@ -265,6 +311,7 @@ void cache_close(void)
     if (cache->writer.running) save_state(cache);
     writer_stop(&cache->writer);
     hot_clear();
+    codes_close(&cache->codes);
     entries_close(&cache->entries);
     home_close(&cache->home);
     cache->open = false;

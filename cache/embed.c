@@ -23,7 +23,7 @@ static struct {
     unsigned char *work; /* a workspace each worker, work_size apart */
     size_t work_size;
     atomic_flag busy[WORKERS_MAX];
-    _Atomic bool ready;
+    _Atomic int state; /* RC_OK: may be asked; else what asking says */
     int (*remote)(struct span text, float *vector);
 } embed;
 
@@ -75,6 +75,7 @@ static int open_model(const char *path, char *message, size_t message_size)
         model_close(&embed.model);
         return rc;
     }
+    atomic_store(&embed.state, RC_AGAIN);
     set_current(EMBED_MINILM, embed.model.dim, embed.model.tag);
     embed.current.model = &embed.model;
     embed.current.centre = embed.model.centre;
@@ -103,7 +104,7 @@ int embed_open(enum embed_kind kind, const char *model, unsigned remote_dim, cha
     case EMBED_NONE:
     case EMBED_KINDS: return RC_OK;
     }
-    atomic_store(&embed.ready, true);
+    atomic_store(&embed.state, RC_OK);
     return RC_OK;
 }
 
@@ -114,17 +115,13 @@ const struct embedder *embed_current(void)
 
 int embed_check(void)
 {
-    if (embed.current.kind == EMBED_MINILM) {
-        int rc = model_check(&embed.model);
-        if (rc != RC_OK) return rc;
-        atomic_store(&embed.ready, true);
-    }
-    return RC_OK;
+    if (embed.current.kind == EMBED_MINILM) atomic_store(&embed.state, model_check(&embed.model));
+    return atomic_load(&embed.state);
 }
 
 bool embed_ready(void)
 {
-    return atomic_load(&embed.ready);
+    return embed.current.kind != EMBED_NONE && atomic_load(&embed.state) == RC_OK;
 }
 
 /* ---- asking */
@@ -156,7 +153,8 @@ int embed_text_pieces(struct span text, bool truncate, float *vector, uint16_t *
     *count = 0;
     if (embed.current.kind == EMBED_NONE) return RC_EMPTY;
     if (embed.current.kind == EMBED_REMOTE) return RC_UNSUPPORTED;
-    if (!embed_ready()) return RC_AGAIN;
+    int state = atomic_load(&embed.state);
+    if (state != RC_OK) return state;
     if (embed.current.kind == EMBED_MINILM) return embed_minilm(text, truncate, vector, ids, count);
     int rc = ngram(text, MODEL_PIECES_MAX, vector, count);
     return rc == RC_TOO_LARGE && truncate ? RC_OK : rc;

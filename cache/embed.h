@@ -5,7 +5,7 @@
  * remote:  an endpoint, asked by a function that app injects (cache never calls net). none.
  * Owner:   one embedder a process; a workspace each compute worker, taken at boot.
  * Threads: reserve and open at boot; embed_text on a worker (it computes); embed_remote from a fiber (it waits).
- * Fails:   RC_AGAIN: not ready yet (the model's CRCs are still being read); RC_TOO_LARGE: over MODEL_PIECES_MAX pieces;
+ * Fails:   RC_AGAIN: not ready yet (the model's CRCs are still being read); RC_CORRUPT: they were wrong; RC_TOO_LARGE: over MODEL_PIECES_MAX pieces;
  *          RC_EMPTY: no embedder, or nothing in the text to embed.
  */
 #ifndef CACHE_EMBED_H

@@ -2,14 +2,15 @@
 /* cache/semantic.h — the same question in other words: the best stored candidate for a text, and why not.
  *
  * One job on a compute worker: embed → code → scan of the namespace (committed blocks in the map, and what waits for its
- * commit in RAM) → int8 rescoring of the best SEMANTIC_TOP → the best live candidate's row (namespace, tenant, random
- * bits verified, else it is a tombstone and the next one counts) → guards. Deciding (threshold) is the caller's: Hamming
+ * commit in RAM) → int8 rescoring of the best SEMANTIC_TOP → the best live candidate's row (space, tenant, random bits
+ * verified, else it is a tombstone and the next one counts) → guards. Deciding (threshold) is the caller's: Hamming
  * proposes, it never decides.
  *
  * Owner:   results lie in the caller's arena.
  * Threads: semantic_lookup from a fiber on the lane (it waits for the job); semantic_lookup_now on a worker.
- * Fails:   RC_FULL: no worker takes the job now: the semantic step is skipped; RC_AGAIN: the model is not checked yet;
- *          RC_EMPTY: no embedder; RC_TOO_LARGE: over 256 pieces; RC_TIMEOUT and others: the remote embedder's.
+ * Fails:   RC_FULL: no worker takes the job now, the arena has no room, or the table of rotation secrets is full: the
+ *          semantic step is skipped; RC_AGAIN: the model is not checked yet; RC_EMPTY: no embedder; RC_TOO_LARGE: over 256
+ *          pieces; RC_TIMEOUT and others: the remote embedder's.
  */
 #ifndef CACHE_SEMANTIC_H
 #define CACHE_SEMANTIC_H
@@ -18,7 +19,11 @@
 #include "cache/guard.h"
 #include "cache/rotate.h"
 
-enum { SEMANTIC_TOP = 32 };
+enum {
+    SEMANTIC_TOP = 32,
+    SEMANTIC_DEAD_MAX = 8, /* candidates that turn out to be gone, in one lookup; then there is none */
+    SEMANTIC_ROTATIONS = 16, /* of tenants, kept made */
+};
 
 struct semantic_question {
     struct span text;
@@ -36,10 +41,36 @@ struct semantic_found {
     uint32_t scanned, embed_us, scan_us, rescore_us, guard_us; /* what it took */
 };
 
-/* Boot. */
+/* Boot, after cache_reserve. */
 int semantic_reserve(void);
+/* After cache_open and embed_open: secrets, the codes of another embedder go, background work begins. */
+int semantic_start(const char *data_folder);
+/* Before cache_close. */
+void semantic_stop(void);
 
 int semantic_lookup(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
+/* May name an entry that is on its way out of the store (cache_has tells). */
 int semantic_lookup_now(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
+/* The question's code and vector without a lookup: what cache_put needs. A worker's; dim floats `made` as an embedder gives
+ * them, NULL: it is asked. */
+int semantic_vector_now(const struct semantic_question *question, const float *made, struct arena *arena,
+                        struct entry_vector *vector);
+
+/* ---- the index alone, without texts: what is near a code */
+struct semantic_near {
+    uint64_t id;
+    unsigned distance; /* of 256 bits */
+    uint32_t random;
+    unsigned number, place; /* where its code is; number UINT32_MAX: not committed yet */
+};
+/* The k nearest, nearest first, living in the index; entries are not asked. A worker's. */
+int semantic_nearest(uint64_t space_tag, const uint64_t code[CODE_WORDS], unsigned k, struct arena *arena,
+                     struct semantic_near *near, unsigned *count, uint32_t *scanned);
+
+struct semantic_stats {
+    uint64_t codes, namespaces, blocks, dead, waiting, reembedded, missing, damaged, bytes;
+    bool counted; /* codes, namespaces, blocks and dead are of a whole pass since boot */
+};
+void semantic_stats(struct semantic_stats *stats);
 
 #endif

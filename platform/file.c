@@ -86,6 +86,13 @@ static int write_new(const char *path, const void *data, size_t size, mode_t mod
     return close_after(fd, rc);
 }
 
+int file_sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return file_from_errno(errno);
+    return close_after(fd, fsync(fd) == 0 ? RC_OK : file_from_errno(errno));
+}
+
 /* The rename itself is durable once its folder is. */
 static int sync_folder_of(const char *path)
 {
@@ -95,10 +102,7 @@ static int sync_folder_of(const char *path)
     if (length >= sizeof folder) return RC_TOO_LARGE;
     memcpy(folder, path, length);
     folder[length] = '\0';
-    const char *name = slash == path ? "/" : slash ? folder : ".";
-    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0) return file_from_errno(errno);
-    return close_after(fd, fsync(fd) == 0 ? RC_OK : file_from_errno(errno));
+    return file_sync_folder(slash == path ? "/" : slash ? folder : ".");
 }
 
 int file_replace(const char *path, const void *data, size_t size, mode_t mode)

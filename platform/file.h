@@ -20,6 +20,8 @@ int file_read(const char *path, void *buffer, size_t capacity, size_t *size);
 int file_replace(const char *path, const void *data, size_t size, mode_t mode);
 /* Appends and syncs; makes the file when there is none. A failure may leave a part of the data behind. */
 int file_append(const char *path, const void *data, size_t size, mode_t mode);
+/* Makes what was made, renamed or removed in it durable. */
+int file_sync_folder(const char *folder);
 int file_make_folder(const char *path, mode_t mode); /* with parents; an existing one is fine */
 /* An exclusive lock held until the process ends; RC_EXISTS when another process holds it. *fd keeps it. */
 int file_lock(const char *path, int *fd);

@@ -6,6 +6,7 @@
 #include "platform/compress.h"
 #include "platform/plan.h"
 #include "platform/rc.h"
+#include "storage/codes.h"
 #include "storage/entries_format.h"
 #include "storage/layout.h"
 
@@ -41,6 +42,13 @@ static int box_create(struct entries *entries, const struct hash_key *key)
     return rc;
 }
 
+/* Rows that an older program would take for damaged may come now: it must refuse the store instead. */
+static int box_upgrade(struct entries *entries)
+{
+    struct hash_key key = entries->tag_key;
+    return entries->version < ENTRIES_VERSION && !entries->kv.read_only ? box_create(entries, &key) : RC_OK;
+}
+
 static int box_read(struct entries *entries, struct kv_txn *txn)
 {
     struct span value;
@@ -56,7 +64,8 @@ static int box_read(struct entries *entries, struct kv_txn *txn)
     memcpy(&row, value.data, sizeof row);
     if (memcmp(row.name, entries_name, sizeof row.name) != 0) return RC_CORRUPT;
     if (row.version > ENTRIES_VERSION) return RC_VERSION;
-    if (row.version != ENTRIES_VERSION) return RC_CORRUPT; /* no older one exists */
+    if (row.version < 1) return RC_CORRUPT;
+    entries->version = row.version;
     entries->tag_key = (struct hash_key){row.key[0], row.key[1]};
     rc = kv_get(txn, TABLE_BOX, BOX_IDS, &value);
     if (rc == RC_OK && value.size == sizeof entries->id_mark) memcpy(&entries->id_mark, value.data, value.size);
@@ -86,6 +95,7 @@ static int open_locked(struct entries *entries, const char *folder, uint64_t map
         .read_only = read_only,
     };
     entries->id_mark = 1;
+    entries->version = ENTRIES_VERSION;
     int rc = kv_open(&entries->kv, &options);
     if (rc != RC_OK) return rc == RC_NOT_FOUND ? RC_CORRUPT : rc; /* read only, and not our tables */
     rc = kv_read_begin(&entries->kv, &txn);
@@ -95,6 +105,7 @@ static int open_locked(struct entries *entries, const char *folder, uint64_t map
         kv_read_end(&txn);
     }
     if (rc == RC_NOT_FOUND) rc = box_create(entries, key);
+    if (rc == RC_OK) rc = box_upgrade(entries);
     if (rc != RC_OK) kv_close(&entries->kv);
     return rc;
 }
@@ -151,18 +162,43 @@ static enum entry_coding encode_body(struct entries *entries, struct span body, 
     return CODING_ZSTD_BLOCK;
 }
 
+static uint64_t put_space(const struct entry_new *entry)
+{
+    return entry->vector ? entry->vector->space : 0;
+}
+
+static struct span put_guard(const struct entry_new *entry)
+{
+    bool kept = put_space(entry) != 0 && entry->vector->guard.size <= ENTRIES_GUARD_MAX;
+    return kept ? entry->vector->guard : span_of("", 0);
+}
+
+static uint8_t put_flags(const struct entry_new *entry)
+{
+    unsigned flags = entry->meta->flags & ~(unsigned)(ENTRY_WORDED | ENTRY_SHARED);
+    if (put_space(entry) != 0) flags |= entry->vector->shared ? ENTRY_WORDED | ENTRY_SHARED : ENTRY_WORDED;
+    return (uint8_t)flags;
+}
+
+static size_t put_fixed(const struct entry_new *entry)
+{
+    return sizeof(struct row_header) + name_size(entry->meta->provider) + name_size(entry->meta->model) +
+           entry->query.size + put_guard(entry).size;
+}
+
 static void put_plan(struct entries *entries, const struct entry_new *entry, struct put_plan *plan)
 {
     const struct entry_meta *meta = entry->meta;
     struct row_header *h = &plan->header;
+    uint64_t space = put_space(entry);
     *h = (struct row_header){
-        .version = ENTRIES_VERSION,
+        .version = ENTRIES_ROW_VERSION,
         .id = meta->id,
         .created_us = meta->created_us,
         .ttl_s = meta->ttl_s,
         .dialect = meta->dialect,
         .form = meta->form,
-        .flags = meta->flags,
+        .flags = put_flags(entry),
         .chain_link = meta->chain_link,
         .upstream_ms = meta->upstream_ms,
         .tokens_in = meta->tokens_in,
@@ -172,12 +208,13 @@ static void put_plan(struct entries *entries, const struct entry_new *entry, str
         .query_size = (uint16_t)entry->query.size,
         .provider_size = name_size(meta->provider),
         .model_size = name_size(meta->model),
+        .space = {(uint32_t)space, (uint32_t)(space >> 32)},
     };
     memcpy(h->digest, entry->digest->bytes, sizeof h->digest);
     memcpy(h->tenant, meta->tenant, sizeof h->tenant);
     h->random = (uint32_t)hash_of(&entries->tag_key, h, sizeof *h).low;
     h->coding = (uint8_t)encode_body(entries, entry->body, &plan->stored);
-    size_t fixed = sizeof *h + h->provider_size + h->model_size + h->query_size;
+    size_t fixed = put_fixed(entry);
     plan->layout = layout_choose(entries->kv.page_size, fixed, plan->stored.size);
     h->chunks = (uint16_t)plan->layout.chunks;
     h->stored_size = (uint32_t)plan->stored.size;
@@ -203,6 +240,7 @@ static int put_row(struct kv_txn *txn, const struct entry_new *entry, const stru
     at = append_bytes(at, entry->meta->provider, h->provider_size);
     at = append_bytes(at, entry->meta->model, h->model_size);
     at = append_bytes(at, entry->query.data, entry->query.size);
+    at = append_bytes(at, put_guard(entry).data, put_guard(entry).size);
     at = append_bytes(at, plan->stored.data + plan->stored.size - h->row_body, h->row_body);
     CHECK(at == row + plan->row_size);
     uint32_t crc = crc32c(0, row + sizeof crc, plan->row_size - sizeof crc);
@@ -243,14 +281,14 @@ static int put_index(struct kv_txn *txn, const struct entry_new *entry, uint32_t
     int rc = kv_get(txn, TABLE_INDEX, key, &value);
     if (rc != RC_OK && rc != RC_NOT_FOUND) return rc;
     bool fresh = rc == RC_NOT_FOUND;
-    if (fresh || index_row_open(value, key, &row) != RC_OK) row = (struct index_row){.version = ENTRIES_VERSION};
+    if (fresh || index_row_open(value, key, &row) != RC_OK) row = (struct index_row){.version = ENTRIES_INDEX_VERSION};
     CHECK(row.count < INDEX_BLOCK);
     struct index_cell *cell = &row.cells[row.count++];
     *cell = (struct index_cell){
         .created_s = (uint32_t)(meta->created_us / 1000000),
         .ttl_s = meta->ttl_s,
         .cost = cost,
-        .flags = meta->flags,
+        .flags = put_flags(entry),
         .place = (uint8_t)(meta->id % INDEX_BLOCK),
     };
     memcpy(&cell->tenant, meta->tenant, sizeof cell->tenant);
@@ -276,21 +314,22 @@ static int delete_index(struct kv_txn *txn, uint64_t id)
     return index_write(txn, key, &row);
 }
 
-static uint32_t put_cost(const struct entries *entries, const struct layout *layout)
+/* With what the index of codes will take besides. */
+static uint32_t put_cost(const struct entries *entries, const struct entry_new *entry, const struct layout *layout)
 {
-    return (uint32_t)(layout->cost + layout_row_cost(entries->kv.page_size, sizeof(struct index_row)) / INDEX_BLOCK);
+    size_t index = layout_row_cost(entries->kv.page_size, sizeof(struct index_row)) / INDEX_BLOCK;
+    return (uint32_t)(layout->cost + index) + (put_space(entry) != 0 ? codes_cost(entry->vector->dim) : 0);
 }
 
 uint32_t entries_cost(const struct entries *entries, const struct entry_new *entry)
 {
     if (!entries_are_open(entries)) return 0;
-    size_t fixed = sizeof(struct row_header) + name_size(entry->meta->provider) + name_size(entry->meta->model) +
-                   entry->query.size;
-    struct layout layout = layout_choose(entries->kv.page_size, fixed, entry->body.size);
-    return put_cost(entries, &layout);
+    struct layout layout = layout_choose(entries->kv.page_size, put_fixed(entry), entry->body.size);
+    return put_cost(entries, entry, &layout);
 }
 
-int entries_put(struct entries *entries, struct kv_txn *txn, const struct entry_new *entry, uint32_t *cost)
+int entries_put(struct entries *entries, struct kv_txn *txn, const struct entry_new *entry, uint32_t *cost,
+                uint32_t *random)
 {
     struct put_plan plan;
     CHECK(entry->meta->id > 0);
@@ -298,7 +337,8 @@ int entries_put(struct entries *entries, struct kv_txn *txn, const struct entry_
     CHECK(entry->query.size <= ENTRY_QUERY_MAX);
     CHECK(entry->body.size <= ENTRIES_BODY_MAX);
     put_plan(entries, entry, &plan);
-    *cost = put_cost(entries, &plan.layout);
+    *cost = put_cost(entries, entry, &plan.layout);
+    *random = plan.header.random;
     int rc = put_row(txn, entry, &plan);
     if (rc == RC_OK) rc = put_chunks(txn, &plan);
     if (rc == RC_OK) rc = put_index(txn, entry, *cost);

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* storage/entries.h — the rows of the store of answers: formats, reading, writing, walking.
  *
- * Tables:  rows  (id << 16)          → header, provider, model, query, end of the body
+ * Tables:  rows  (id << 16)          → header, provider, model, query, the guards' reading of it, end of the body
  *                (id << 16 | 1 …)    → the body before it, in chunks (storage/layout.h)
  *          index id / 32             → 28 bytes an entry: what RAM holds of it, so that boot does not read its page.
  *                                      Written with the row, in one commit: no snapshot can be behind it.
  *          box   1                   → format version, key of the tags
  *                2                   → ids that were given away
  *                EVICT | n           → the eviction state, in chunks (storage/writer.h)
+ * Versions: 2 since rows have a space and the guards' bytes; rows of version 1 read as entries that are exact only. A
+ *          store of version 1 becomes one of version 2 when it is opened for writing.
  * Wear:    keys only grow, so every table is written at its right edge: full pages, no random order tree of digests.
  *          A digest is found through RAM; the row holds all of its 32 bytes and reading verifies them.
  * Endian:  little, as every machine we run on (asserted).
@@ -24,17 +26,19 @@
 #include "storage/kv.h"
 
 enum {
-    ENTRIES_VERSION = 1,
+    ENTRIES_VERSION = 2,
     ENTRIES_TAG_SIZE = 10,
     ENTRIES_COMPRESS_FROM = 4096, /* bodies from this size on */
     ENTRIES_ID_BITS = 48,
     ENTRIES_BODY_MAX = 65535 * 16368, /* chunk numbers are 16 bits */
+    ENTRIES_GUARD_MAX = 4096,         /* bytes of the guards' reading; a longer one is not kept */
 };
 
 struct entries {
     struct kv kv;
     pthread_rwlock_t gate;   /* readers against closing and opening anew while the process runs */
     struct hash_key tag_key; /* of the tags in RAM and index rows: nobody outside can aim at equal ones */
+    uint32_t version;        /* of the store as it was opened */
     uint64_t id_mark;        /* ids below were given away, as this environment knows */
     unsigned char *scratch;  /* of the writer: compressed bodies */
     size_t scratch_size;
@@ -60,6 +64,17 @@ struct entry_new {
     const struct entry_meta *meta;
     const unsigned char *tag;
     struct span query, body;
+    const struct entry_vector *vector; /* NULL: exact only. Of it the row keeps space, shared and guard */
+};
+
+/* What a candidate must agree with, and what the guards need. */
+struct entry_question {
+    uint64_t space;
+    uint32_t random;
+    uint8_t flags; /* enum entry_flags */
+    uint64_t created_us;
+    uint8_t tenant[ENTRY_TENANT_SIZE];
+    struct span query, guard;
 };
 
 /* Boot, once: region of the environment and scratch for bodies up to body_max. */
@@ -73,8 +88,11 @@ bool entries_are_open(const struct entries *entries); /* the opener's own thread
 uint32_t entries_cost(const struct entries *entries, const struct entry_new *entry);
 
 /* ---- writing: inside one write transaction, newest id last */
-/* *cost: bytes of pages. The meta's id is the entry's. */
-int entries_put(struct entries *entries, struct kv_txn *txn, const struct entry_new *entry, uint32_t *cost);
+/* *cost: bytes of pages. *random: what codes that refer to it must repeat. The meta's id is the entry's. */
+int entries_put(struct entries *entries, struct kv_txn *txn, const struct entry_new *entry, uint32_t *cost,
+                uint32_t *random);
+/* Space and random bits of a committed row, its CRC not checked; inside any transaction. space 0: exact only. */
+int entries_space(struct kv_txn *txn, uint64_t id, uint64_t *space, uint32_t *random);
 /* RC_NOT_FOUND when there is none. */
 int entries_delete(struct kv_txn *txn, uint64_t id);
 int entries_mark_ids(struct kv_txn *txn, uint64_t mark);
@@ -85,6 +103,11 @@ int entries_mark_ids(struct kv_txn *txn, uint64_t mark);
  * room. A worker's job. */
 int entries_read(struct entries *entries, uint64_t id, const struct digest *digest, struct arena *arena,
                  struct entry_texts *texts);
+
+/* Header, query and guard's bytes alone, verified as entries_read does. */
+int entries_question(struct entries *entries, uint64_t id, struct arena *arena, struct entry_question *question);
+/* Spaces of these ids (0: none, or not there). */
+int entries_spaces(struct entries *entries, const uint64_t *ids, unsigned count, uint64_t *spaces);
 
 /* Every entry of the index in order of ids, `from` on, until `each` returns false; damaged rows of the index are left
  * out and counted. */

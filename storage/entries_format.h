@@ -15,7 +15,7 @@ enum entry_coding { CODING_PLAIN = 0, CODING_ZSTD_BLOCK = 1 };
 
 struct row_header {
     uint32_t crc;    /* of all bytes of the row behind this field */
-    uint8_t version; /* of the row: ENTRIES_VERSION */
+    uint8_t version; /* of the row: 1 has no space and no guard's bytes */
     uint8_t coding;  /* of the body */
     uint16_t chunks;
     uint8_t digest[DIGEST_SIZE];
@@ -34,10 +34,13 @@ struct row_header {
     uint32_t body_crc;    /* of the stored bytes */
     uint16_t query_size;
     uint8_t provider_size, model_size;
-    uint32_t reserved[2];
+    uint32_t space[2]; /* low, high; 0: exact only */
 };
 static_assert(sizeof(struct row_header) == 136, "no hidden bytes");
 static_assert(sizeof(struct row_header) % 8 == 0, "no hidden bytes at the end");
+
+/* Behind the header: provider, model, query, what the guards read of the query (all the rest), the body's last bytes. */
+enum { ENTRIES_ROW_VERSION = 2, ENTRIES_INDEX_VERSION = 1 };
 
 /* One row of the index for INDEX_BLOCK ids in a row: boot walks few rows, and a page of 4 KiB holds four full ones. */
 enum { INDEX_BLOCK = 32 };
@@ -74,6 +77,11 @@ static inline uint64_t row_key(uint64_t id, unsigned part)
 int row_open(struct span value, uint64_t id, struct row_header *header);
 void row_meta(const struct row_header *header, struct span value, struct entry_meta *meta);
 struct span row_query(const struct row_header *header, struct span value);
+struct span row_guard(const struct row_header *header, struct span value);
+static inline uint64_t row_space(const struct row_header *header)
+{
+    return (uint64_t)header->space[1] << 32 | header->space[0];
+}
 struct span row_body(const struct row_header *header, struct span value);
 
 size_t index_row_size(const struct index_row *row);

@@ -13,10 +13,12 @@ int row_open(struct span value, uint64_t id, struct row_header *h)
     if (value.size < sizeof *h) return RC_CORRUPT;
     memcpy(h, value.data, sizeof *h);
     if (h->crc != crc32c(0, value.data + sizeof h->crc, value.size - sizeof h->crc)) return RC_CORRUPT;
-    if (h->version != ENTRIES_VERSION || h->id != id) return RC_CORRUPT;
+    if (h->version < 1 || h->version > ENTRIES_ROW_VERSION || h->id != id) return RC_CORRUPT;
+    if (h->version == 1) h->space[0] = h->space[1] = 0;
     size_t texts = (size_t)h->provider_size + h->model_size + h->query_size;
     if (h->provider_size >= ENTRY_NAME_MAX || h->model_size >= ENTRY_NAME_MAX) return RC_CORRUPT;
-    if (h->query_size > ENTRY_QUERY_MAX || value.size != sizeof *h + texts + h->row_body) return RC_CORRUPT;
+    size_t guard_max = h->version == 1 ? 0 : ENTRIES_GUARD_MAX, known = sizeof *h + texts + h->row_body;
+    if (h->query_size > ENTRY_QUERY_MAX || value.size < known || value.size > known + guard_max) return RC_CORRUPT;
     size_t chunked = h->stored_size - h->row_body;
     if (h->row_body > h->stored_size || h->stored_size > ENTRIES_BODY_MAX) return RC_CORRUPT;
     if (h->chunks != (chunked + LAYOUT_CHUNK_MAX - 1) / LAYOUT_CHUNK_MAX) return RC_CORRUPT;
@@ -55,6 +57,12 @@ struct span row_query(const struct row_header *h, struct span value)
     return span_of(value.data + sizeof *h + h->provider_size + h->model_size, h->query_size);
 }
 
+struct span row_guard(const struct row_header *h, struct span value)
+{
+    size_t before = sizeof *h + (size_t)h->provider_size + h->model_size + h->query_size;
+    return span_of(value.data + before, value.size - before - h->row_body);
+}
+
 struct span row_body(const struct row_header *h, struct span value)
 {
     return span_of(value.data + value.size - h->row_body, h->row_body);
@@ -76,7 +84,7 @@ int index_row_open(struct span value, uint64_t key, struct index_row *row)
     memcpy(row, value.data, value.size);
     if (row->count > INDEX_BLOCK || index_row_size(row) != value.size) return RC_CORRUPT;
     if (row->crc != index_row_crc(row, key)) return RC_CORRUPT;
-    return row->version == ENTRIES_VERSION ? RC_OK : RC_CORRUPT;
+    return row->version == ENTRIES_INDEX_VERSION ? RC_OK : RC_CORRUPT;
 }
 
 struct entry_index index_cell_open(const struct index_row *row, unsigned cell, uint64_t key)
@@ -182,6 +190,62 @@ int entries_read(struct entries *entries, uint64_t id, const struct digest *dige
     if (rc == RC_OK) rc = decode(&copy, arena, &texts->body);
     if (rc != RC_OK) arena_rewind(arena, start);
     return rc;
+}
+
+/* ---- what a candidate is judged by */
+
+static int copy_question(struct kv_txn *txn, uint64_t id, struct arena *arena, struct entry_question *question)
+{
+    struct span value;
+    struct row_header h;
+    int rc = kv_get(txn, TABLE_ROWS, row_key(id, 0), &value);
+    if (rc == RC_OK) rc = row_open(value, id, &h);
+    if (rc != RC_OK) return rc;
+    *question = (struct entry_question){.space = row_space(&h),
+                                        .random = h.random,
+                                        .flags = h.flags,
+                                        .created_us = h.created_us,
+                                        .query = arena_copy(arena, row_query(&h, value)),
+                                        .guard = arena_copy(arena, row_guard(&h, value))};
+    memcpy(question->tenant, h.tenant, sizeof question->tenant);
+    return question->query.data && question->guard.data ? RC_OK : RC_FULL;
+}
+
+int entries_question(struct entries *entries, uint64_t id, struct arena *arena, struct entry_question *question)
+{
+    struct kv_txn txn;
+    size_t start = arena_mark(arena);
+    int rc = read_begin(entries, &txn);
+    if (rc != RC_OK) return rc;
+    rc = copy_question(&txn, id, arena, question);
+    read_end(entries, &txn);
+    if (rc != RC_OK) arena_rewind(arena, start);
+    return rc;
+}
+
+int entries_space(struct kv_txn *txn, uint64_t id, uint64_t *space, uint32_t *random)
+{
+    struct span value;
+    struct row_header h;
+    int rc = kv_get(txn, TABLE_ROWS, row_key(id, 0), &value);
+    if (rc != RC_OK) return rc;
+    if (value.size < sizeof h) return RC_CORRUPT;
+    memcpy(&h, value.data, sizeof h);
+    *space = h.version > 1 ? row_space(&h) : 0;
+    *random = h.random;
+    return RC_OK;
+}
+
+int entries_spaces(struct entries *entries, const uint64_t *ids, unsigned count, uint64_t *spaces)
+{
+    struct kv_txn txn;
+    uint32_t random;
+    int rc = read_begin(entries, &txn);
+    if (rc != RC_OK) return rc;
+    for (unsigned i = 0; i < count; i++)
+        if (entries_space(&txn, ids[i], &spaces[i], &random) != RC_OK) spaces[i] = 0;
+    read_end(entries, &txn);
+    return RC_OK;
 }
 
 /* ---- walks */

@@ -22,6 +22,8 @@ enum entry_flags {
     ENTRY_FALLBACK = 2,   /* answered by a later link of a chain */
     ENTRY_PINNED = 4,     /* never evicted */
     ENTRY_SEALED = 8,     /* body and query are sealed (storage issue) */
+    ENTRY_WORDED = 16,    /* set by the store: it has a space, other words may find it */
+    ENTRY_SHARED = 32,    /* set by the store: its code is made with the box's rotation */
 };
 
 /* What is known of an entry besides its texts; the same fields stand in its stored header. */
@@ -45,6 +47,7 @@ struct entry_meta {
 struct entry_vector {
     uint64_t space;       /* keyed hash of everything but the query's text, without the embedder; 0: exact only */
     uint64_t space_tag;   /* of (space, embedder's tag): the namespace whose codes are scanned */
+    bool shared;          /* coded with the box's rotation, for every tenant of the space */
     uint64_t code[4];     /* cache/rotate.h */
     unsigned dim;         /* 0: the embedder did not answer; background work makes the code later */
     const int8_t *vector; /* dim bytes */

@@ -15,13 +15,6 @@
 
 enum { KV_LOCK_BYTES = 4096 }; /* more than LMDB needs for the few readers */
 
-struct kv_reader {
-    MDB_txn *txn;
-    MDB_cursor *cursors[KV_TABLES_MAX];
-};
-
-static struct kv_reader kv_readers[KV_READERS_MAX];
-
 static MDB_env *env_of(const struct kv *kv)
 {
     return kv->env;
@@ -64,8 +57,11 @@ static int kv_write_result(struct kv *kv, int error)
 
 int kv_reserve(size_t largest)
 {
-    size_t all = KV_HEAP + 2 * largest, filled = KV_ID_FIXED + KV_ID_FREED * (largest / 4096 + 1) * sizeof(size_t);
-    size_t ceiling = filled < KV_ID_LISTS ? all - KV_ID_LISTS + filled : all;
+    size_t all = (size_t)KV_ENVIRONMENTS * KV_HEAP + 2 * largest;
+    size_t filled = KV_ID_FIXED + KV_ID_FREED * (largest / 4096 + 1) * sizeof(size_t);
+    if (filled > KV_ID_LISTS) filled = KV_ID_LISTS;
+    /* The codes' commits are bounded by themselves, whatever a body's size. */
+    size_t ceiling = all - (size_t)KV_ENVIRONMENTS * KV_ID_LISTS + filled + KV_ID_FIXED;
     return heap_reserve_sparse(HEAP_LMDB, all, ceiling, "limits.parse_max");
 }
 
@@ -115,14 +111,17 @@ static int kv_open_readers(struct kv *kv, unsigned count)
 {
     int error = 0;
     CHECK(count <= KV_READERS_MAX);
-    kv->readers = kv_readers;
     for (unsigned i = 0; i < count && !error; i++) {
-        struct kv_reader *reader = &kv_readers[i];
-        error = mdb_txn_begin(env_of(kv), NULL, MDB_RDONLY, &reader->txn);
-        for (unsigned t = 0; t < kv->table_count && !error; t++)
-            error = mdb_cursor_open(reader->txn, kv->tables[t], &reader->cursors[t]);
+        MDB_txn *txn;
+        MDB_cursor *cursor;
+        error = mdb_txn_begin(env_of(kv), NULL, MDB_RDONLY, &txn);
+        kv->readers[i].txn = txn;
+        for (unsigned t = 0; t < kv->table_count && !error; t++) {
+            error = mdb_cursor_open(txn, kv->tables[t], &cursor);
+            kv->readers[i].cursors[t] = cursor;
+        }
         if (error) break;
-        mdb_txn_reset(reader->txn);
+        mdb_txn_reset(txn);
         kv->reader_free[kv->readers_free++] = (unsigned char)i;
         kv->reader_count++;
     }
@@ -159,10 +158,9 @@ void kv_close(struct kv *kv)
     if (!kv->env) return;
     CHECK(kv->readers_free == kv->reader_count);
     for (unsigned i = 0; i < kv->reader_count; i++) {
-        for (unsigned t = 0; t < kv->table_count; t++) mdb_cursor_close(kv_readers[i].cursors[t]);
-        mdb_txn_abort(kv_readers[i].txn);
+        for (unsigned t = 0; t < kv->table_count; t++) mdb_cursor_close(kv->readers[i].cursors[t]);
+        mdb_txn_abort(kv->readers[i].txn);
     }
-    memset(kv_readers, 0, sizeof kv_readers);
     mdb_env_close(env_of(kv));
     pthread_mutex_destroy(&kv->lock);
     pthread_cond_destroy(&kv->returned);
@@ -309,6 +307,14 @@ int kv_append_room(struct kv_txn *txn, unsigned table, uint64_t key, size_t size
     return rc;
 }
 
+int kv_put_room(struct kv_txn *txn, unsigned table, uint64_t key, size_t size, void **room)
+{
+    MDB_val v = {size, NULL};
+    int rc = kv_write(txn, table, key, &v, MDB_RESERVE);
+    *room = v.mv_data;
+    return rc;
+}
+
 int kv_delete(struct kv_txn *txn, unsigned table, uint64_t key)
 {
     struct kv_key bytes = kv_key_of(key);
@@ -322,6 +328,43 @@ int kv_count(struct kv_txn *txn, unsigned table, uint64_t *rows)
     int error = mdb_stat(txn_of(txn), txn->kv->tables[table], &stat);
     if (!error) *rows = stat.ms_entries;
     return kv_result(error);
+}
+
+int kv_table_bytes(struct kv_txn *txn, unsigned table, uint64_t *bytes)
+{
+    MDB_stat stat;
+    int error = mdb_stat(txn_of(txn), txn->kv->tables[table], &stat);
+    if (!error) *bytes = (uint64_t)(stat.ms_branch_pages + stat.ms_leaf_pages + stat.ms_overflow_pages) * stat.ms_psize;
+    return kv_result(error);
+}
+
+/* ---- neighbours: a cursor of their own, since a writer's walk would not survive its puts */
+
+static int kv_near(struct kv_txn *txn, unsigned table, uint64_t from, bool below, uint64_t *key, struct span *value)
+{
+    struct kv_key bytes = kv_key_of(from);
+    MDB_val k = {sizeof bytes, &bytes}, v;
+    MDB_cursor *cursor;
+    int error = mdb_cursor_open(txn_of(txn), txn->kv->tables[table], &cursor);
+    if (error) return kv_result(error);
+    error = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
+    if (below && (!error || error == MDB_NOTFOUND))
+        error = mdb_cursor_get(cursor, &k, &v, error == MDB_NOTFOUND ? MDB_LAST : MDB_PREV);
+    mdb_cursor_close(cursor);
+    if (error) return kv_result(error);
+    *key = kv_key_number(&k);
+    *value = kv_span(&v);
+    return RC_OK;
+}
+
+int kv_ceil(struct kv_txn *txn, unsigned table, uint64_t from, uint64_t *key, struct span *value)
+{
+    return kv_near(txn, table, from, false, key, value);
+}
+
+int kv_floor(struct kv_txn *txn, unsigned table, uint64_t below, uint64_t *key, struct span *value)
+{
+    return kv_near(txn, table, below, true, key, value);
 }
 
 /* ---- walks */

@@ -18,7 +18,7 @@
 #include "platform/file.h"
 #include "platform/span.h"
 
-enum { KV_TABLES_MAX = 4, KV_READERS_MAX = 8 };
+enum { KV_TABLES_MAX = 4, KV_READERS_MAX = 8, KV_ENVIRONMENTS = 2 /* entries, codes */ };
 
 enum {
     /* LMDB's lists for one environment: 131,072 dirty pages of 16 bytes, 131,072 freed page numbers of 8. */
@@ -32,10 +32,13 @@ enum {
     /* Numbers of free pages read to find a run of four: up to 240 records, old and new list together while it grows. */
     KV_FREE_LISTS = 3 << 20,
     KV_SMALL = 256 << 10,                                              /* environment, transactions, cursors, paths */
-    KV_HEAP = KV_ID_LISTS + KV_DIRTY_PAGES + KV_FREE_LISTS + KV_SMALL, /* without bodies */
+    KV_HEAP = KV_ID_LISTS + KV_DIRTY_PAGES + KV_FREE_LISTS + KV_SMALL, /* of one environment, without bodies */
 };
 
-struct kv_reader;
+struct kv_reader { /* a prepared read transaction */
+    void *txn;
+    void *cursors[KV_TABLES_MAX];
+};
 
 struct kv {
     void *env;
@@ -45,7 +48,7 @@ struct kv {
     uint64_t map_bytes;
     bool read_only;
     _Atomic bool broken;
-    struct kv_reader *readers;
+    struct kv_reader readers[KV_READERS_MAX];
     unsigned reader_count, readers_free;
     unsigned char reader_free[KV_READERS_MAX];
     pthread_mutex_t lock;
@@ -61,7 +64,7 @@ struct kv_options {
     bool read_only;
 };
 
-/* Boot: takes the region; `largest` is the most bytes one entry holds. */
+/* Boot, once: takes the region for KV_ENVIRONMENTS; `largest` is the most bytes one entry holds. */
 int kv_reserve(size_t largest);
 
 /* Why an environment cannot be opened, before LMDB maps it: reads the meta pages with pread and compares them with the
@@ -96,9 +99,17 @@ int kv_put(struct kv_txn *txn, unsigned table, uint64_t key, struct span value);
 int kv_append(struct kv_txn *txn, unsigned table, uint64_t key, struct span value);
 /* Room for a value that the caller fills before the next call. */
 int kv_append_room(struct kv_txn *txn, unsigned table, uint64_t key, size_t size, void **room);
+/* The same for any key. */
+int kv_put_room(struct kv_txn *txn, unsigned table, uint64_t key, size_t size, void **room);
 int kv_delete(struct kv_txn *txn, unsigned table, uint64_t key);
+/* The first row at `from` or above, the last row below `below`: in any transaction, also the writer's own. */
+int kv_ceil(struct kv_txn *txn, unsigned table, uint64_t from, uint64_t *key, struct span *value);
+int kv_floor(struct kv_txn *txn, unsigned table, uint64_t below, uint64_t *key, struct span *value);
 /* Rows in the table. */
 int kv_count(struct kv_txn *txn, unsigned table, uint64_t *rows);
+
+/* Bytes of its pages, free ones not counted. */
+int kv_table_bytes(struct kv_txn *txn, unsigned table, uint64_t *bytes);
 
 /* Walks of a read transaction; one walk a table at a time. RC_NOT_FOUND at the end. */
 int kv_seek(struct kv_txn *txn, unsigned table, uint64_t from, uint64_t *key, struct span *value); /* first >= from */

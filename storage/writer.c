@@ -106,7 +106,20 @@ static size_t delete_bytes(unsigned count)
 
 static size_t put_bytes(const struct entry_new *entry)
 {
-    return sizeof(struct record_put) + entry->query.size + entry->body.size;
+    size_t guard = entry->vector ? entry->vector->guard.size : 0;
+    return sizeof(struct record_put) + entry->query.size + guard + entry->body.size;
+}
+
+/* What the entry's row keeps of its vector. */
+static struct entry_vector put_vector(const struct entry_vector *vector, char *guard)
+{
+    if (!vector) return (struct entry_vector){0};
+    if (vector->guard.size > 0) memcpy(guard, vector->guard.data, vector->guard.size);
+    return (struct entry_vector){.space = vector->space,
+                                 .space_tag = vector->space_tag,
+                                 .shared = vector->shared,
+                                 .dim = vector->dim,
+                                 .guard = span_of(guard, vector->guard.size)};
 }
 
 int writer_fits(struct writer *writer, const struct entry_new *entry, unsigned deletes)
@@ -137,7 +150,11 @@ int writer_put(struct writer *writer, const struct entry_new *entry, uint64_t *i
     put->meta.id = *id;
     char *texts = (char *)(put + 1);
     if (entry->query.size > 0) memcpy(texts, entry->query.data, entry->query.size);
-    if (entry->body.size > 0) memcpy(texts + entry->query.size, entry->body.data, entry->body.size);
+    put->vector = put_vector(entry->vector, texts + entry->query.size);
+    texts += entry->query.size + put->vector.guard.size;
+    if (entry->body.size > 0) memcpy(texts, entry->body.data, entry->body.size);
+    put->coded = writer->pending_codes && put->vector.dim > 0 &&
+                 pending_add(writer->pending_codes, *id, put->meta.tenant, entry->vector, entry->query) == RC_OK;
     record->kind = RECORD_PUT;
     record->id = *id;
     atomic_fetch_add(&writer->pending, 1);
@@ -163,6 +180,64 @@ int writer_delete(struct writer *writer, const uint64_t *ids, unsigned count)
     }
     return RC_OK;
 }
+
+/* ---- codes */
+
+/* They may be dropped for others' sake: background work makes them again. */
+static struct ring_record *codes_record(struct writer *writer, enum writer_record kind, size_t payload)
+{
+    if (!ring_fits(&writer->ring, payload + WRITER_RESERVE)) return NULL;
+    struct ring_record *record = ring_reserve(&writer->ring, payload);
+    CHECK(record);
+    record->kind = kind;
+    record->id = 0;
+    return record;
+}
+
+int writer_code(struct writer *writer, uint64_t id, const struct entry_vector *vector)
+{
+    if (writer->home->read_only) return RC_READ_ONLY;
+    bool was_empty = ring_used(&writer->ring) == 0;
+    struct ring_record *record = codes_record(writer, RECORD_CODE, sizeof(struct record_code) + vector->dim);
+    if (!record) return RC_FULL;
+    struct record_code *code = ring_payload(record);
+    memcpy(code + 1, vector->vector, vector->dim);
+    code->vector = *vector;
+    code->vector.vector = (const int8_t *)(const void *)(code + 1);
+    code->vector.guard = span_of("", 0);
+    record->id = id;
+    publish(writer, was_empty);
+    return RC_OK;
+}
+
+int writer_uncode(struct writer *writer, uint64_t name, const uint64_t *ids, unsigned count)
+{
+    if (writer->home->read_only) return RC_READ_ONLY;
+    CHECK(count <= COMMIT_DELETES);
+    bool was_empty = ring_used(&writer->ring) == 0;
+    size_t size = sizeof(struct record_uncode) + count * sizeof *ids;
+    struct ring_record *record = codes_record(writer, RECORD_UNCODE, size);
+    if (!record) return RC_FULL;
+    struct record_uncode *uncode = ring_payload(record);
+    *uncode = (struct record_uncode){.name = name, .count = count};
+    if (count > 0) memcpy(uncode + 1, ids, count * sizeof *ids);
+    publish(writer, was_empty);
+    return RC_OK;
+}
+
+int writer_embedder(struct writer *writer, uint64_t tag_hash)
+{
+    if (writer->home->read_only) return RC_READ_ONLY;
+    bool was_empty = ring_used(&writer->ring) == 0;
+    struct ring_record *record = codes_record(writer, RECORD_EMBEDDER, sizeof(struct record_embedder));
+    if (!record) return RC_FULL;
+    struct record_embedder *embedder = ring_payload(record);
+    embedder->tag_hash = tag_hash;
+    publish(writer, was_empty);
+    return RC_OK;
+}
+
+/* ---- the eviction state, and what is not committed yet */
 
 int writer_state(struct writer *writer, unsigned part, struct span value, bool last)
 {
@@ -194,7 +269,8 @@ struct entry_new record_put_entry(const struct record_put *put)
         .meta = &put->meta,
         .tag = put->tag,
         .query = span_of(texts, put->query_size),
-        .body = span_of(texts + put->query_size, put->body_size),
+        .body = span_of(texts + put->query_size + put->vector.guard.size, put->body_size),
+        .vector = &put->vector,
     };
 }
 

@@ -6,6 +6,10 @@
  * Commit:  at COMMIT_ENTRIES stores, COMMIT_BYTES, sync_us after the first, or when somebody waits.
  * Pending: a record stays in the ring until its commit is done, so an entry that is not on disk yet is read from there
  *          (writer_read_pending): Hot need not hold it.
+ * Codes:   the second environment has the same writer. A batch's deletes leave the codes first, by a commit of their own;
+ *          codes of entries that were committed follow within codes_us, or CODES_EVERY of them, or before somebody's sync
+ *          ends. Whatever fails there is logged and counted and costs the entries nothing: they stay exact, and the codes
+ *          are made again (FATE_CODES). A damaged environment of codes is moved aside alone.
  * Failure: disk or map full: the damaged copy is deleted, the oldest entries leave, the batch is tried once more, then its
  *          stores are dropped, counted, and reported as gone; deletes are kept and tried again. The thread goes on, so a
  *          disk that has room again is used again. A broken environment is opened anew, a damaged one moved aside.
@@ -19,9 +23,11 @@
 #include <pthread.h>
 
 #include "platform/loop.h"
+#include "storage/codes.h"
 #include "storage/entries.h"
 #include "storage/home.h"
 #include "storage/ids.h"
+#include "storage/pending.h"
 #include "storage/ring.h"
 
 enum {
@@ -33,6 +39,7 @@ enum {
     WRITER_RESERVE = 64 << 10, /* of the queue, for what must be written */
     WRITER_EVENTS = 1024,      /* reports to the lane that may wait */
     WRITER_PURGES = 4,
+    CODES_EVERY = 64,   /* codes in one commit */
     WRITER_OWED = 1024, /* deletes that could not be written yet */
 };
 
@@ -40,6 +47,7 @@ enum writer_fate {
     FATE_GONE,     /* dropped, evicted in need or purged: it is not in the store any more */
     FATE_COST,     /* stored; `value` bytes of pages instead of what writer_put said */
     FATE_ALL_GONE, /* the environment was moved aside */
+    FATE_CODES,    /* codes were lost: some entries have none */
 };
 
 struct writer_event {
@@ -51,6 +59,8 @@ struct writer_limits {
     size_t body_max;
     uint64_t sync_us;
     uint64_t map_bytes;
+    uint64_t codes_us; /* longest time a committed entry's code waits for its own commit */
+    uint64_t codes_map_bytes;
 };
 
 struct writer_sync;
@@ -66,6 +76,8 @@ struct writer_purge {
 
 struct writer {
     struct entries *entries;
+    struct codes *codes;           /* NULL: no semantic tier */
+    struct pending *pending_codes; /* with codes */
     struct home *home;
     struct ids ids;
     struct writer_limits limits;
@@ -106,10 +118,17 @@ struct writer {
         uint32_t cost;
     } costs[COMMIT_ENTRIES];
     unsigned cost_count;
+    struct {
+        uint64_t id;
+        uint32_t random;
+    } written[COMMIT_ENTRIES]; /* stores of this batch that have codes */
+    unsigned written_count;
+    uint64_t codes_oldest_us; /* since when a durable entry's code waits; 0: none */
+    uint64_t codes_retry_us, codes_logged_us;
 };
 
-/* Watches the entries' map for faults (storage/home.h). */
-void writer_watch(const struct entries *entries, const struct home *home);
+/* Watches a map for faults (storage/home.h). */
+void writer_watch(const struct kv *kv, const struct home *home, enum home_part part);
 int writer_reserve(struct writer *writer, size_t body_max);
 /* The entries are open (or closed, when nothing can be stored now: it will be tried again). */
 int writer_start(struct writer *writer, struct entries *entries, struct home *home, const struct writer_limits *limits,
@@ -124,6 +143,12 @@ int writer_fits(struct writer *writer, const struct entry_new *entry, unsigned d
 int writer_put(struct writer *writer, const struct entry_new *entry, uint64_t *id, uint32_t *cost);
 /* Any number of ids. RC_FULL: nothing was queued. */
 int writer_delete(struct writer *writer, const uint64_t *ids, unsigned count);
+/* Code and vector of a committed entry (background work). RC_FULL, RC_READ_ONLY. */
+int writer_code(struct writer *writer, uint64_t id, const struct entry_vector *vector);
+/* Slots of a namespace whose entries are gone, at most COMMIT_DELETES; no ids: its damaged blocks are dropped. */
+int writer_uncode(struct writer *writer, uint64_t name, const uint64_t *ids, unsigned count);
+/* Codes of another embedder than this one are dropped, all of them. */
+int writer_embedder(struct writer *writer, uint64_t tag_hash);
 /* A part of the eviction state; the last one (shorter, maybe empty) cuts off what was behind it. */
 int writer_state(struct writer *writer, unsigned part, struct span value, bool last);
 
@@ -140,6 +165,9 @@ int writer_purge(struct writer *writer, const uint8_t *tenant, unsigned *removed
 uint64_t writer_bytes_written(void);
 uint64_t writer_commits(void);
 uint64_t writer_lost(void); /* stores whose commit failed */
+uint64_t writer_codes_commits(void);
+uint64_t writer_codes_stored(void);
+uint64_t writer_codes_lost(void);
 /* Closing: takes reports and lets the thread work for up to `us`. Blocks. */
 void writer_wait(struct writer *writer, uint64_t us);
 /* Takes reports off the queue now (the loop does it by itself). */

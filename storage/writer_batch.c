@@ -34,6 +34,7 @@ void writer_metrics(void)
     metric_register(&lost);
     metric_register(&crowded);
     writer_thread_metrics();
+    writer_codes_metrics();
 }
 
 uint64_t writer_commits(void)
@@ -45,13 +46,6 @@ uint64_t writer_lost(void)
 {
     return metric_get(&lost);
 }
-
-struct batch {
-    uint64_t end;
-    unsigned records, puts, deletes, owed;
-    size_t bytes;
-    const struct record_purge *purge;
-};
 
 /* ---- what it covers */
 
@@ -76,6 +70,7 @@ static struct batch batch_measure(struct writer *writer)
     while ((record = ring_at(&writer->ring, &position)) && batch_takes(&batch, record)) {
         if (record->kind == RECORD_PUT) batch.puts++;
         if (record->kind == RECORD_DELETE) batch.deletes += record_ids(record);
+        if (record->kind >= RECORD_CODE) batch.codes++;
         if (record->kind == RECORD_PURGE) batch.purge = ring_payload(record);
         batch.records++;
         batch.bytes += record->size;
@@ -97,9 +92,13 @@ static int delete_ids(struct kv_txn *txn, const uint64_t *ids, unsigned count)
 
 static int apply_put(struct writer *writer, struct kv_txn *txn, const struct record_put *put)
 {
-    uint32_t cost;
+    uint32_t cost, random;
     struct entry_new entry = record_put_entry(put);
-    int rc = entries_put(writer->entries, txn, &entry, &cost);
+    int rc = entries_put(writer->entries, txn, &entry, &cost, &random);
+    if (rc == RC_OK && put->coded) {
+        writer->written[writer->written_count].id = put->meta.id;
+        writer->written[writer->written_count++].random = random;
+    }
     if (rc == RC_OK && cost != put->cost) {
         writer->costs[writer->cost_count].id = put->meta.id;
         writer->costs[writer->cost_count++].cost = cost;
@@ -149,7 +148,7 @@ static int timed_commit(struct writer *writer, struct kv_txn *txn)
 static int batch_try(struct writer *writer, const struct batch *batch)
 {
     struct kv_txn txn;
-    writer->cost_count = 0;
+    writer->cost_count = writer->written_count = 0;
     if (!entries_are_open(writer->entries)) return RC_IO;
     int rc = kv_write_begin(&writer->entries->kv, &txn);
     if (rc != RC_OK) return rc;
@@ -184,6 +183,7 @@ static void batch_drop(struct writer *writer, const struct batch *batch)
     while (position < batch->end && (record = ring_at(&writer->ring, &position))) {
         const uint64_t *ids = ring_payload(record);
         if (record->kind == RECORD_PUT) {
+            if (writer->pending_codes) pending_settle(writer->pending_codes, record->id, 0, false);
             writer_tell(writer, FATE_GONE, record->id, 0);
             metric_add(&lost, 1);
         }
@@ -197,6 +197,7 @@ static int remove_ids(struct writer *writer, const uint64_t *ids, unsigned count
 {
     struct kv_txn txn;
     if (count == 0) return RC_OK;
+    writer_codes_delete(writer, ids, count);
     int rc = kv_write_begin(&writer->entries->kv, &txn);
     if (rc != RC_OK) return rc;
     rc = delete_ids(&txn, ids, count);
@@ -213,7 +214,7 @@ static int make_room(struct writer *writer, unsigned wanted)
 {
     unsigned count;
     if (home_drop_damaged(writer->home) == RC_OK) {
-        log_warn("store", "the disk is full: deleted the damaged copy %s.damaged", writer->home->entries);
+        log_warn("store", "the disk is full: deleted the damaged copy beside %s", writer->home->entries);
         return RC_OK;
     }
     if (!entries_are_open(writer->entries)) return RC_IO;
@@ -224,12 +225,12 @@ static int make_room(struct writer *writer, unsigned wanted)
     return rc;
 }
 
-void writer_watch(const struct entries *entries, const struct home *home)
+void writer_watch(const struct kv *kv, const struct home *home, enum home_part part)
 {
     const void *map;
     size_t size;
-    kv_map(&entries->kv, &map, &size);
-    if (size > 0) home_watch(home, map, size);
+    kv_map(kv, &map, &size);
+    if (size > 0) home_watch(home, part, map, size);
 }
 
 /* Reading needs it as much as writing: after a failed meta page LMDB refuses both. Costs less than a millisecond, once or
@@ -243,7 +244,7 @@ static int reopen(struct writer *writer)
     writer->mark_due = true;
     bool open = rc == RC_OK || /* at least for reading */
                 entries_open(entries, writer->home->entries, writer->limits.map_bytes, true, &key) == RC_OK;
-    if (open) writer_watch(entries, writer->home);
+    if (open) writer_watch(&entries->kv, writer->home, HOME_ENTRIES);
     return rc;
 }
 
@@ -256,7 +257,7 @@ static bool must_reopen(const struct writer *writer)
 static int start_cold(struct writer *writer)
 {
     entries_close(writer->entries);
-    int rc = home_move_aside(writer->home);
+    int rc = home_move_aside(writer->home, HOME_ENTRIES);
     log_error("store", "%s is damaged: moved to %s.damaged, starting empty (%s)", writer->home->entries,
               writer->home->entries, rc_name(rc));
     writer_tell(writer, FATE_ALL_GONE, 0, 0);
@@ -303,6 +304,8 @@ static void batch_purge(struct writer *writer, const struct record_purge *record
 
 static void batch_done(struct writer *writer, const struct batch *batch)
 {
+    for (unsigned i = 0; i < writer->written_count; i++)
+        pending_settle(writer->pending_codes, writer->written[i].id, writer->written[i].random, true);
     for (unsigned i = 0; i < writer->cost_count; i++)
         writer_tell(writer, FATE_COST, writer->costs[i].id, writer->costs[i].cost);
     writer->owed_count -= batch->owed;
@@ -318,6 +321,7 @@ void writer_batch(struct writer *writer)
     if (batch.purge) {
         batch_purge(writer, batch.purge);
     } else {
+        writer_codes_before(writer, &batch);
         rc = batch_try(writer, &batch);
         if (rc != RC_OK) rc = batch_again(writer, &batch, rc);
         if (rc == RC_OK) batch_done(writer, &batch);
@@ -328,6 +332,7 @@ void writer_batch(struct writer *writer)
         batch_drop(writer, &batch);
         log_seldom(writer, rc);
     }
+    writer_codes_after(writer, &batch);
     atomic_fetch_sub(&writer->pending, batch.puts);
     ring_release(&writer->ring, batch.end);
 }

@@ -5,14 +5,35 @@
 
 #include "storage/writer.h"
 
-enum writer_record { RECORD_PUT = 1, RECORD_DELETE, RECORD_PURGE, RECORD_STATE };
+enum writer_record {
+    RECORD_PUT = 1,
+    RECORD_DELETE,
+    RECORD_PURGE,
+    RECORD_STATE,
+    RECORD_CODE,
+    RECORD_UNCODE,
+    RECORD_EMBEDDER
+};
 
 /* Payloads; texts and ids follow. */
 struct record_put {
     struct digest digest;
     unsigned char tag[16];
     struct entry_meta meta;
-    uint32_t query_size, body_size, cost, reserved;
+    struct entry_vector vector; /* its guard lies behind the query; the vector itself in storage/pending.h */
+    uint32_t query_size, body_size, cost, coded;
+};
+
+struct record_code { /* the vector's bytes follow */
+    struct entry_vector vector;
+};
+
+struct record_uncode { /* ids follow */
+    uint64_t name, count;
+};
+
+struct record_embedder {
+    uint64_t tag_hash;
 };
 
 struct record_purge {
@@ -30,6 +51,24 @@ static inline unsigned record_ids(const struct ring_record *record)
 {
     return (unsigned)(record->id); /* of a delete: how many */
 }
+
+struct batch {
+    uint64_t end;
+    unsigned records, puts, deletes, owed, codes;
+    size_t bytes;
+    const struct record_purge *purge;
+};
+
+/* ---- writer_codes.c: none of these fails for its caller */
+/* What is about to leave the entries leaves the codes before. */
+void writer_codes_before(struct writer *writer, const struct batch *batch);
+void writer_codes_delete(struct writer *writer, const uint64_t *ids, unsigned count);
+/* What the batch says about codes, and those that waited long enough. */
+void writer_codes_after(struct writer *writer, const struct batch *batch);
+/* When codes must be written at the latest; UINT64_MAX: none wait. */
+uint64_t writer_codes_due(const struct writer *writer);
+void writer_codes_flush(struct writer *writer);
+void writer_codes_metrics(void);
 
 /* One commit from the front of the queue; releases what it covers. */
 void writer_batch(struct writer *writer);

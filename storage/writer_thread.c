@@ -107,6 +107,8 @@ static bool work_is_due(struct writer *writer, uint64_t now, uint64_t *until)
     *until = UINT64_MAX;
     if (writer->stopping) return true;
     size_t used = ring_used(&writer->ring);
+    *until = writer_codes_due(writer);
+    if (now >= *until) return true;
     if (used == 0) {
         writer->first_us = 0;
         return false;
@@ -114,8 +116,9 @@ static bool work_is_due(struct writer *writer, uint64_t now, uint64_t *until)
     if (writer->first_us == 0) writer->first_us = now;
     if (writer->urgent > ring_first(&writer->ring)) return true;
     if (atomic_load(&writer->pending) >= COMMIT_ENTRIES || used >= COMMIT_BYTES) return true;
-    *until = writer->first_us + writer->limits.sync_us;
-    return now >= *until;
+    uint64_t due = writer->first_us + writer->limits.sync_us;
+    if (due < *until) *until = due;
+    return now >= due;
 }
 
 /* Returns with something to do, or at the end. Spurious wakes are harmless. */
@@ -147,6 +150,11 @@ void *writer_main(void *arg)
     if (rc != RC_OK)
         log_warn("store", "cannot reserve ids in %s (%s): nothing is stored", writer->home->folder, rc_name(rc));
     while (wait_for_work(writer)) {
+        if (writer_now() >= writer_codes_due(writer)) {
+            writer_codes_flush(writer);
+            post(writer);
+            continue;
+        }
         uint64_t end = atomic_load(&writer->ring.head);
         if (ids_are_short(writer)) (void)writer_ids(writer);
         while (ring_first(&writer->ring) < end) {
@@ -155,6 +163,7 @@ void *writer_main(void *arg)
         }
         writer->first_us = 0;
     }
+    writer_codes_flush(writer);
     if (writer->io >= 0) close(writer->io);
     pthread_mutex_lock(&writer->lock);
     writer->ended = true;

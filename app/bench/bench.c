@@ -21,6 +21,7 @@
 
 static const struct bench_stage stages[] = {
     {"scan", "the Hamming scan against a read-only sweep: [--codes N] [--kernel NAME|all] [--json]", bench_scan_run},
+    {"code", "vector to code, to int8, and rescoring of 32 candidates: [--kernel NAME] [--json]", bench_code_run},
     {"projection", "vector to code, Gaussian and Hadamard, and the scan's throughput: [--kernel NAME] [--json]",
      bench_projection_run},
     {"compare", "two reports side by side: A.json B.json [--json]", bench_compare_run},

@@ -29,6 +29,7 @@ int bench_run(const char *const *words, unsigned count);
 int bench_scan_run(const char *const *words, unsigned count);
 int bench_all_run(const char *const *words, unsigned count);
 int bench_compare_run(const char *const *words, unsigned count);
+int bench_code_run(const char *const *words, unsigned count);
 int bench_projection_run(const char *const *words, unsigned count);
 
 /* ---- options: `--name` for a flag, `--name VALUE` for the others */

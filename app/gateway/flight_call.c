@@ -395,7 +395,7 @@ static void meta_fill(const struct flight *f, const struct verdict *verdict, str
 
 void flight_store(struct flight *f)
 {
-    const struct request *r = f->leader;
+    struct request *r = f->leader;
     struct verdict verdict;
     struct entry_meta meta;
     if (f->judged || f->bypass || f->local || !f->complete) return;
@@ -412,7 +412,8 @@ void flight_store(struct flight *f)
         return;
     }
     meta_fill(f, &verdict, &meta);
-    int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), &f->stored_id);
+    const struct entry_vector *vector = meta.flags & ENTRY_TOOL_CALLS ? NULL : semantic_vector(r);
+    int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), vector, &f->stored_id);
     miss_settle(&r->question.parts, rc == RC_OK); /* a full queue takes none: it was never there to be evicted */
     if (rc != RC_OK) {
         f->stored_id = 0;

@@ -2,6 +2,7 @@
 /* app/gateway/model_list.c — see model_list.h. */
 #include "app/gateway/model_list.h"
 
+#include "app/gateway/embeddings.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/reply.h"
 #include "platform/clock.h"
@@ -40,7 +41,7 @@ static void keep(const struct request *r, const struct digest *digest, const str
     struct text name = text_on(meta.provider, sizeof meta.provider);
     text_put_span(&name, provider->name);
     memcpy(meta.tenant, r->tenant.id, sizeof meta.tenant);
-    (void)cache_put(digest, &meta, SPAN("(list of models)"), body, &id);
+    (void)cache_put(digest, &meta, SPAN("(list of models)"), body, NULL, &id);
 }
 
 static int read_body(struct upstream_call *call, struct arena *arena, uint64_t deadline_us, struct span *body)
@@ -154,12 +155,15 @@ void model_list_serve(struct request *r)
     }
     l.models[l.count++] =
         (struct model_entry){.id = SPAN("larder"), .owner = SPAN("larder"), .display_name = SPAN("Larder")};
+    if (r->dialect == DIALECT_OPENAI && embeddings_model().size) /* Anthropic's API has no embeddings */
+        l.models[l.count++] = (struct model_entry){.id = embeddings_model(), .owner = SPAN("larder")};
+    unsigned own = l.count;
     for (unsigned i = 0; i < r->config->route_count; i++) {
         const struct config_route *route = &r->config->routes[i];
         if (route->any_dialect || route->dialect == r->dialect)
             for (unsigned k = 0; k < route->provider_count; k++) add_provider(&l, route->providers[k]);
     }
-    if (l.count == 1 && l.refused_status) {
+    if (l.count == own && l.refused_status) {
         refused(&l);
         return;
     }

@@ -2,7 +2,7 @@
 /* app/gateway/model_list.h — GET /v1/models: the lists of the providers a client may use, merged, cached, offline too.
  *
  * Each provider's list is kept in the store as an entry of its own (per tenant where the client's credential pays), fresh
- * for an hour, served past that while the provider cannot be reached. The model `larder` is always listed.
+ * for an hour, served past that while the provider cannot be reached. The model `larder` is always listed, the box's embedding model where it is loaded.
  *
  * Threads: lane only, on the request's fiber.
  */

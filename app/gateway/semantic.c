@@ -215,6 +215,7 @@ const struct entry_vector *semantic_vector(struct request *r)
 {
     if (!r->semantic.space) return NULL;
     r->semantic.found.vector.space = r->semantic.space; /* without a lookup that is all there is */
+    r->semantic.found.vector.shared = is_shared(r);
     return &r->semantic.found.vector;
 }
 

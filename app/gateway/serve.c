@@ -5,6 +5,7 @@
 #include "app/gateway/access.h"
 #include "app/gateway/answer.h"
 #include "app/gateway/directives.h"
+#include "app/gateway/embeddings.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/forward.h"
@@ -23,6 +24,7 @@ struct endpoint_row {
 static const struct endpoint_row endpoints[] = {
     {"POST", "/v1/chat/completions", ENDPOINT_CHAT, DIALECT_OPENAI},
     {"POST", "/v1/messages", ENDPOINT_CHAT, DIALECT_ANTHROPIC},
+    {"POST", "/v1/embeddings", ENDPOINT_EMBEDDINGS, DIALECT_OPENAI},
 };
 
 static enum dialect dialect_by_headers(const struct http_head *head)
@@ -296,17 +298,38 @@ static void serve_chat(struct request *r)
 
 /* ---- the rest */
 
-static void serve_pass(struct request *r)
+/* `more`: of the body, behind `prefix`. */
+static void pass(struct request *r, struct span prefix, bool more)
 {
-    bool has_body = r->x->head.body != HTTP_BODY_NONE;
     if (r->tenant.kind != TENANT_PASSTHROUGH) {
-        r->x->close_after = has_body;
+        r->x->close_after = more;
         reply_error(r, 404, "not_found", "fwd=bypass",
                     SPAN("This path is not one of the box's; other /v1/ paths pass through only with the client's own "
                          "API key."));
         return;
     }
-    forward_stream(r, false, (struct span){0}, has_body);
+    forward_stream(r, false, prefix, more);
+}
+
+static void serve_pass(struct request *r)
+{
+    pass(r, (struct span){0}, r->x->head.body != HTTP_BODY_NONE);
+}
+
+/* Which model is asked for stands in the body. */
+static void serve_embeddings(struct request *r)
+{
+    if (r->x->head.body == HTTP_BODY_NONE) {
+        serve_pass(r);
+        return;
+    }
+    int rc = exchange_body(r->x, r->config->limits.parse_max, &r->body);
+    if (rc == RC_TOO_LARGE)
+        pass(r, r->body, true);
+    else if (rc != RC_OK)
+        refuse_body(r, rc);
+    else if (!embeddings_serve(r))
+        pass(r, r->body, false);
 }
 
 static void serve_unknown(struct request *r)
@@ -320,7 +343,8 @@ static void serve_unknown(struct request *r)
         return;
     }
     reply_error(r, 404, "not_found", NULL,
-                SPAN("Not found. The box serves /v1/chat/completions, /v1/messages and /v1/models; other /v1/ paths "
+                SPAN("Not found. The box serves /v1/chat/completions, /v1/messages, /v1/embeddings and /v1/models; "
+                     "other /v1/ paths "
                      "pass through."));
 }
 
@@ -347,6 +371,8 @@ static void serve(struct request *r)
     if (keep(r) != RC_OK || identify_tenant(r) != RC_OK) return;
     if (r->endpoint == ENDPOINT_MODELS)
         model_list_serve(r);
+    else if (r->endpoint == ENDPOINT_EMBEDDINGS)
+        serve_embeddings(r);
     else if (r->endpoint == ENDPOINT_PASS)
         serve_pass(r);
     else if (r->endpoint == ENDPOINT_OWN)

@@ -331,6 +331,7 @@ static void write_config(const char *more)
     static char text[16384], providers[16384];
     struct text out = text_on(text, sizeof text);
     text_format(&out, "listen: {api: '127.0.0.1:1', admin: '127.0.0.1:2', control: none}\ndata: %s/data\n", folder);
+    if (!strstr(more, "semantic:")) text_put_text(&out, "semantic: {embedder: none}\n");
     snprintf(providers, sizeof providers, more, port, port, port, port);
     text_put_text(&out, providers);
     assert_false(out.truncated);

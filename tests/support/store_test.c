@@ -163,7 +163,7 @@ uint64_t store_test_put(unsigned n, size_t body_size)
     struct digest digest = store_test_digest(n);
     struct entry_meta meta = store_test_meta(n);
     uint64_t id = 0;
-    int rc = cache_put(&digest, &meta, store_test_query(n), store_test_body(n, body_size), &id);
+    int rc = cache_put(&digest, &meta, store_test_query(n), store_test_body(n, body_size), NULL, &id);
     return rc == RC_OK ? id : 0;
 }
 

@@ -14,17 +14,17 @@ int __real_cache_read(uint64_t id, const struct digest *digest, struct arena *ar
 int __wrap_cache_read(uint64_t id, const struct digest *digest, struct arena *arena, struct cache_answer *answer);
 
 int __real_cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
-                     uint64_t *id);
+                     const struct entry_vector *vector, uint64_t *id);
 int __wrap_cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
-                     uint64_t *id);
+                     const struct entry_vector *vector, uint64_t *id);
 
 static bool removed_while_read;
 static int read_fails, put_fails; /* with this result */
 
 int __wrap_cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
-                     uint64_t *id)
+                     const struct entry_vector *vector, uint64_t *id)
 {
-    return put_fails ? put_fails : __real_cache_put(digest, meta, query, body, id);
+    return put_fails ? put_fails : __real_cache_put(digest, meta, query, body, vector, id);
 }
 
 /* Fails as asked; or somebody removes the entry while it is being read from disk. */

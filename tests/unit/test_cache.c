@@ -142,7 +142,7 @@ static void meta_comes_back_whole(void **state)
     memset(meta.model, 'x', ENTRY_NAME_MAX - 1);
     struct cache_answer answer;
     uint64_t id;
-    assert_int_equal(cache_put(&digest, &meta, SPAN("q"), SPAN("b"), &id), RC_OK);
+    assert_int_equal(cache_put(&digest, &meta, SPAN("q"), SPAN("b"), NULL, &id), RC_OK);
     assert_int_equal(store_test_sync(), RC_OK);
     assert_int_equal(store_test_read(id, 7, &answer), RC_OK);
     meta.id = id;
@@ -180,7 +180,7 @@ static void ttl_zero_is_never_fresh(void **state)
     struct cache_found found;
     uint64_t id;
     meta.ttl_s = 0;
-    assert_int_equal(cache_put(&digest, &meta, SPAN(""), SPAN("x"), &id), RC_OK);
+    assert_int_equal(cache_put(&digest, &meta, SPAN(""), SPAN("x"), NULL, &id), RC_OK);
     assert_int_equal(find(2, &found), RC_OK);
     assert_int_equal(found.state, CACHE_EXPIRED);
 }
@@ -317,7 +317,7 @@ static void pinned_never_leave(void **state)
     struct cache_found found;
     uint64_t id;
     meta.flags = ENTRY_PINNED;
-    assert_int_equal(cache_put(&digest, &meta, SPAN("q"), SPAN("a"), &id), RC_OK);
+    assert_int_equal(cache_put(&digest, &meta, SPAN("q"), SPAN("a"), NULL, &id), RC_OK);
     for (unsigned n = 1; n < 3000; n++) {
         assert_int_not_equal(store_test_put(n, 10), 0);
         if (n % 100 == 0) assert_int_equal(store_test_sync(), RC_OK);
@@ -388,8 +388,8 @@ static void too_large_is_refused(void **state)
     struct digest digest = store_test_digest(1);
     struct entry_meta meta = store_test_meta(1);
     uint64_t id;
-    assert_int_equal(cache_put(&digest, &meta, SPAN("q"), span_of(big, sizeof big), &id), RC_TOO_LARGE);
-    assert_int_equal(cache_put(&digest, &meta, span_of(big, ENTRY_QUERY_MAX + 1), SPAN("b"), &id), RC_TOO_LARGE);
+    assert_int_equal(cache_put(&digest, &meta, SPAN("q"), span_of(big, sizeof big), NULL, &id), RC_TOO_LARGE);
+    assert_int_equal(cache_put(&digest, &meta, span_of(big, ENTRY_QUERY_MAX + 1), SPAN("b"), NULL, &id), RC_TOO_LARGE);
 }
 
 static bool count_one(void *context, const struct entry_index *index)
@@ -419,10 +419,10 @@ static void rows_that_nobody_finds_are_swept(void **state)
     exact_tag_write(exact_tag_of(&cache_self.exact, &digest), tag);
     struct entry_new entry = {
         .digest = &digest, .meta = &meta, .tag = tag, .query = store_test_query(1), .body = store_test_body(1, 77)};
-    uint32_t cost;
+    uint32_t cost, random;
     meta.id = entries->id_mark + 5;
     assert_int_equal(kv_write_begin(&entries->kv, &txn), RC_OK);
-    assert_int_equal(entries_put(entries, &txn, &entry, &cost), RC_OK);
+    assert_int_equal(entries_put(entries, &txn, &entry, &cost, &random), RC_OK);
     assert_int_equal(kv_commit(&txn), RC_OK);
     entries_close(entries);
     assert_int_equal(cache_open(folder, &boot), RC_OK);

@@ -104,7 +104,7 @@ static void test_built_in_default_runs(void **state)
     assert_true(c->limits.body == 32 << 20 && c->limits.idle_us == 120000000);
     assert_int_equal(c->storage.entries_max, 100000);
     assert_true(c->storage.bytes_max == UINT64_C(2) << 30 && c->storage.eviction == 0 && c->storage.sync_us == 5000000);
-    assert_span(c->embedder, "none");
+    assert_span(c->embedder, "minilm-int8");
     assert_int_equal(c->provider_count, 2);
     const struct config_provider *p = &c->providers[0];
     assert_span(p->name, "openai");
@@ -339,12 +339,11 @@ static void test_what_is_not_built_yet(void **state)
         RC_OK, "");
     load_says("semantic: {embedder: minilm-int8, delta: 0.05}\nstorage: {seal: false}\nprices: builtin\n", RC_OK,
               "larder.yaml:2:17: warning: storage.seal: not built yet; this is its default, so nothing changes\n"
-              "larder.yaml:1:22: warning: semantic.embedder: not built yet; this is its default, so nothing changes\n"
               "larder.yaml:3:9: warning: prices: not built yet; this is its default, so nothing changes\n");
-    load_says(
-        "semantic: {embedder: ngram}\nstorage: {seal: true, eviction: mmr}\n", RC_INVALID,
-        "larder.yaml:2:17: error: storage.seal: not built yet, so only its default can be set: false\n"
-        "larder.yaml:1:22: error: semantic.embedder: \"ngram\" is not built yet; it can be none or minilm-int8\n");
+    load_says("semantic: {embedder: remote}\nstorage: {seal: true, eviction: mmr}\n", RC_INVALID,
+              "larder.yaml:2:17: error: storage.seal: not built yet, so only its default can be set: false\n"
+              "larder.yaml:1:22: error: semantic.embedder: \"remote\" is not built yet; it can be none, minilm-int8 or "
+              "ngram\n");
     load_says(
         "tenants: [{name: a, limits: {concurrent: 4}}]\n", RC_INVALID,
         "larder.yaml:1:42: error: tenants.0.limits.concurrent: not built yet, so only its default can be set: 0\n");

@@ -50,7 +50,7 @@ static void reopen(void)
 static void put(uint64_t id, unsigned n, size_t size)
 {
     struct kv_txn txn;
-    uint32_t cost;
+    uint32_t cost, random;
     struct digest digest = store_test_digest(n);
     struct entry_meta meta = store_test_meta(n);
     unsigned char tag[ENTRIES_TAG_SIZE] = {(unsigned char)n};
@@ -58,7 +58,7 @@ static void put(uint64_t id, unsigned n, size_t size)
         .digest = &digest, .meta = &meta, .tag = tag, .query = store_test_query(n), .body = store_test_body(n, size)};
     meta.id = id;
     assert_int_equal(kv_write_begin(&entries.kv, &txn), RC_OK);
-    assert_int_equal(entries_put(&entries, &txn, &entry, &cost), RC_OK);
+    assert_int_equal(entries_put(&entries, &txn, &entry, &cost, &random), RC_OK);
     assert_true(cost > 0 &&
                 (size < ENTRIES_COMPRESS_FROM ? cost == entries_cost(&entries, &entry) : cost < size + 9000));
     assert_int_equal(kv_commit(&txn), RC_OK);
