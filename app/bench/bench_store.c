@@ -52,8 +52,8 @@ static int put_one(struct kv_txn *txn, size_t size)
                               .tag = tag,
                               .query = SPAN("How do I reset the password of the router?"),
                               .body = span_of(store.body, size)};
-    uint32_t cost;
-    return entries_put(&store.entries, txn, &entry, &cost);
+    uint32_t cost, random;
+    return entries_put(&store.entries, txn, &entry, &cost, &random);
 }
 
 static int commit(unsigned puts, size_t size)
