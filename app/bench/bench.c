@@ -24,6 +24,9 @@ static const struct bench_stage stages[] = {
     {"code", "vector to code, to int8, and rescoring of 32 candidates: [--kernel NAME] [--json]", bench_code_run},
     {"projection", "vector to code, Gaussian and Hadamard, and the scan's throughput: [--kernel NAME] [--json]",
      bench_projection_run},
+    {"lookup",
+     "the whole lookup after embedding, over a store: [--entries N] [--kernel NAME|all] [--folder DIR] [--json]",
+     bench_lookup_run},
     {"compare", "two reports side by side: A.json B.json [--json]", bench_compare_run},
 };
 

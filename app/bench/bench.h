@@ -28,6 +28,7 @@ int bench_run(const char *const *words, unsigned count);
 /* ---- the stages, a file each */
 int bench_scan_run(const char *const *words, unsigned count);
 int bench_all_run(const char *const *words, unsigned count);
+int bench_lookup_run(const char *const *words, unsigned count);
 int bench_compare_run(const char *const *words, unsigned count);
 int bench_code_run(const char *const *words, unsigned count);
 int bench_projection_run(const char *const *words, unsigned count);
