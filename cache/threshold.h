@@ -4,8 +4,9 @@
  * Rule:    labels (score, right) of the last THRESHOLD_WINDOW candidates that no guard vetoed, score ≥ 0.70, in bins of
  *          0.02, and the count of all such candidates per bin. p = (errors + 1/4) / (n + 1/2) per bin; from the top bin
  *          down, error of "serve everything from here up" is the traffic-weighted mean of p with
- *          sd = sqrt(Σ weight² · p(1 − p) / (n + 1)); the threshold is the lowest bin with error + 1.64 sd ≤ delta; stop
- *          at the first failure once THRESHOLD_LABELS_MIN labels lie above. Below that many labels: nothing is served.
+ *          sd = sqrt(Σ weight² · p(1 − p) / (n + 1)); the threshold is the lowest bin with error + 1.64 sd ≤ delta that had
+ *          candidates; stop at the first failure once THRESHOLD_LABELS_MIN labels lie above. Below that many labels:
+ *          nothing is served. Delta is an aim per hit, no proof: labels of a cache that has filled since flatter.
  * Owner:   the caller owns struct threshold_unit, one a (tenant, route, embedder).
  * Threads: pure; one at a time a unit.
  */
@@ -24,7 +25,7 @@ enum {
 #define THRESHOLD_NEVER 2.0f /* above every score */
 
 struct threshold_unit {
-    uint16_t window[THRESHOLD_WINDOW]; /* bin, right or wrong, kind; oldest overwritten */
+    uint16_t window[THRESHOLD_WINDOW]; /* bin, right or wrong; oldest overwritten */
     uint16_t next, filled;
     uint32_t seen[THRESHOLD_BINS]; /* all candidates, halved together when one is full */
     uint32_t labels;               /* ever */
@@ -33,7 +34,8 @@ struct threshold_unit {
 /* A candidate that no guard vetoed was found, labelled or not. */
 void threshold_seen(struct threshold_unit *unit, float score);
 void threshold_label(struct threshold_unit *unit, float score, bool right);
-/* Forgets one equal label of the opposite verdict, if any, and adds this one: feedback contradicts an earlier label. */
+/* Feedback contradicts an earlier label: the newest one of the same bin and the opposite verdict is turned round; without
+ * one it is a label as any other. */
 void threshold_correct(struct threshold_unit *unit, float score, bool right);
 
 struct threshold_decision {
@@ -42,7 +44,7 @@ struct threshold_decision {
     unsigned labels, labels_above, errors_above;
     float share; /* of the candidates seen, that it would serve */
 };
-/* `partial`: what the rule would say with fewer labels (for reports). */
+/* `partial`: what the rule would say with fewer labels (for reports). When nothing is served, only `labels` is told. */
 void threshold_decide(const struct threshold_unit *unit, double delta, bool partial,
                       struct threshold_decision *decision);
 
