@@ -126,7 +126,7 @@ static const struct config_key limit_keys[] = {
      .min = 16 * KIB, .max = 16 * MIB, .help = "larger bodies stream through uncached"},
     {.name = "header", .type = TYPE_SIZE, .reload = RELOAD_DOWN, C(limits.header), .fallback = "32KiB", .min = KIB,
      .max = CONFIG_HEADER_BOUND, .help = "largest request head"},
-    {.name = "memory", .type = TYPE_SIZE, .reload = RELOAD_DOWN, C(limits.memory), .fallback = "32MiB", .min = MIB,
+    {.name = "memory", .type = TYPE_SIZE, .reload = RELOAD_DOWN, C(limits.memory), .fallback = "24MiB", .min = MIB,
      .max = 16 * GIB, .help = "request arenas together"},
     {.name = "timeouts", .type = TYPE_SECTION, .keys = limit_timeout_keys, .help = "how long a client may take"},
     END,

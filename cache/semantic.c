@@ -133,8 +133,9 @@ static int pick(struct lookup *lookup, const struct scan *scan, struct entry_que
     for (unsigned i = 0; i < scan->count && dead < SEMANTIC_DEAD_MAX; i++) {
         const struct scan_candidate *candidate = &scan->candidates[i];
         if (was_gone(lookup, candidate->id)) continue;
-        int rc = crc32c(0, candidate->vector, lookup->found->vector.dim) == candidate->crc ? judge(lookup, candidate, entry)
-                                                                                      : RC_NOT_FOUND;
+        int rc = crc32c(0, candidate->vector, lookup->found->vector.dim) == candidate->crc
+                     ? judge(lookup, candidate, entry)
+                     : RC_NOT_FOUND;
         if (rc == RC_OK) {
             lookup->found->id = candidate->id;
             lookup->found->score = candidate->score;
@@ -203,7 +204,13 @@ static int embedder_state(void)
 
 int semantic_lookup_now(const struct semantic_question *question, struct arena *arena, struct semantic_found *found)
 {
-    struct lookup lookup = {.question = question, .arena = arena, .found = found};
+    return semantic_lookup_made_now(question, NULL, arena, found);
+}
+
+int semantic_lookup_made_now(const struct semantic_question *question, const float *made, struct arena *arena,
+                             struct semantic_found *found)
+{
+    struct lookup lookup = {.question = question, .arena = arena, .found = found, .made = made};
     *found = (struct semantic_found){0};
     int rc = embedder_state();
     if (rc != RC_OK) return rc;

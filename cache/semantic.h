@@ -21,7 +21,7 @@
 
 enum {
     SEMANTIC_TOP = 32,
-    SEMANTIC_DEAD_MAX = 8, /* candidates that turn out to be gone, in one lookup; then there is none */
+    SEMANTIC_DEAD_MAX = 8,   /* candidates that turn out to be gone, in one lookup; then there is none */
     SEMANTIC_ROTATIONS = 16, /* of tenants, kept made */
 };
 
@@ -51,6 +51,9 @@ void semantic_stop(void);
 int semantic_lookup(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
 /* May name an entry that is on its way out of the store (cache_has tells). */
 int semantic_lookup_now(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
+/* Likewise, with dim floats that the embedder has made. */
+int semantic_lookup_made_now(const struct semantic_question *question, const float *made, struct arena *arena,
+                             struct semantic_found *found);
 /* The question's code and vector without a lookup: what cache_put needs. A worker's; dim floats `made` as an embedder gives
  * them, NULL: it is asked. */
 int semantic_vector_now(const struct semantic_question *question, const float *made, struct arena *arena,

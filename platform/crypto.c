@@ -49,6 +49,7 @@ int crypto_start(void)
     }
     if (mbedtls_platform_set_calloc_free(region_take, region_give) != 0) return RC_IO;
     sha256_select(cpu_features());
+    aead_select(cpu_features()->aes);
     switch (psa_crypto_init()) {
     case PSA_SUCCESS: return RC_OK;
     case PSA_ERROR_INSUFFICIENT_MEMORY: return RC_FULL;
@@ -92,9 +93,16 @@ void crypto_wipe(void *data, size_t size)
     mbedtls_platform_zeroize(data, size);
 }
 
+static bool aead_is_aes;
+
+void aead_select(bool aes)
+{
+    aead_is_aes = aes;
+}
+
 static psa_algorithm_t aead_algorithm(void)
 {
-    return cpu_features()->aes ? PSA_ALG_GCM : PSA_ALG_CHACHA20_POLY1305;
+    return aead_is_aes ? PSA_ALG_GCM : PSA_ALG_CHACHA20_POLY1305;
 }
 
 static int from_psa(psa_status_t status)

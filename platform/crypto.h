@@ -40,6 +40,8 @@ void crypto_random(void *out, size_t size);
 bool crypto_equal(const void *a, const void *b, size_t size); /* constant time */
 void crypto_wipe(void *data, size_t size);
 
+/* Which of the two; crypto_start chooses as below. Either works on every machine, AES slowly where the CPU has none. */
+void aead_select(bool aes);
 /* AES-256-GCM where the CPU has AES, else ChaCha20-Poly1305; used from the storage issue on. RC_CORRUPT when what is
  * opened is not what was sealed; RC_FULL when the library's region has no room for the key. */
 int aead_seal(const unsigned char key[AEAD_KEY_SIZE], const unsigned char nonce[AEAD_NONCE_SIZE], struct span aad,

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "cache/encode.h"
 #include "cache/hamming.h"
 #include "cache/rescore.h"
 #include "cache/rotate.h"
@@ -23,11 +24,19 @@ static const struct bench_stage stages[] = {
     {"code", "vector to code, to int8, and rescoring of 32 candidates: [--kernel NAME] [--json]", bench_code_run},
     {"projection", "vector to code, Gaussian and Hadamard, and the scan's throughput: [--kernel NAME] [--json]",
      bench_projection_run},
+    {"lookup",
+     "the whole lookup after embedding, over a store: [--entries N] [--kernel NAME|all] [--folder DIR] [--json]",
+     bench_lookup_run},
+    {"compare", "two reports side by side: A.json B.json [--json]", bench_compare_run},
 };
 
 static int list_stages(FILE *out)
 {
-    fputs("larder bench STAGE [OPTION]...\n\n", out);
+    fputs("larder bench [--seconds N | --quick] [--json] [-o FILE] [--kernel NAME] [--model FILE] [--folder DIR]\n"
+          "  every stage of the product on this device, N seconds each (else half a second), and the device itself;\n"
+          "  the store is measured on the disk of DIR (else the current folder)\n\n"
+          "larder bench STAGE [OPTION]...\n\n",
+          out);
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++)
         fprintf(out, "  %-11s %s\n", stages[i].name, stages[i].help);
     fputs("\n  --json         one JSON object a line\n"
@@ -38,7 +47,11 @@ static int list_stages(FILE *out)
 
 int bench_run(const char *const *words, unsigned count)
 {
-    if (count == 0) return list_stages(stdout);
+    if (count == 0 || words[0][0] == '-') {
+        CHECK(start_process() == RC_OK);
+        return bench_all_run(words, count);
+    }
+    if (strcmp(words[0], "help") == 0) return list_stages(stdout);
     for (size_t i = 0; i < sizeof stages / sizeof stages[0]; i++) {
         if (strcmp(words[0], stages[i].name) != 0) continue;
         CHECK(start_process() == RC_OK);
@@ -98,6 +111,7 @@ static void choose_variants(void)
 {
     const struct cpu_features *features = cpu_features();
     hash_select(features);
+    encode_select(features);
     hamming_select(features);
     rescore_select(features);
     rotate_select(features);

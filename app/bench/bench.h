@@ -22,11 +22,14 @@ struct bench_stage {
     int (*run)(const char *const *words, unsigned count);
 };
 
-/* `larder bench STAGE [OPTION]...`; without a word it lists the stages. */
+/* `larder bench STAGE [OPTION]...`; without a stage all of the product's stages and one report (app/bench/report.h). */
 int bench_run(const char *const *words, unsigned count);
 
 /* ---- the stages, a file each */
 int bench_scan_run(const char *const *words, unsigned count);
+int bench_all_run(const char *const *words, unsigned count);
+int bench_lookup_run(const char *const *words, unsigned count);
+int bench_compare_run(const char *const *words, unsigned count);
 int bench_code_run(const char *const *words, unsigned count);
 int bench_projection_run(const char *const *words, unsigned count);
 

@@ -44,7 +44,7 @@ def marks():
     is_miss(box.chat("leaves a mark"))
     values = box.metrics()
     check(values['larder_fibers_high{pool="api"}'] >= 1, "api fibers")
-    check(4096 <= values['larder_stack_high_bytes{pool="api"}'] < 65536, values['larder_stack_high_bytes{pool="api"}'])
+    check(4096 <= values['larder_stack_high_bytes{pool="api"}'] < 32768, values['larder_stack_high_bytes{pool="api"}'])
     check(values['larder_heap_bytes{library="lmdb",kind="high"}'] > 0, "heap of lmdb")
     check(values["larder_request_arenas_high_bytes"] > 0, "arenas")
     equal(values['larder_heap_refused_total{library="lmdb"}'], 0, "refused")
