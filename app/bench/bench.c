@@ -22,6 +22,8 @@ static const struct bench_stage stages[] = {
     {"scan", "the Hamming scan against a read-only sweep: [--codes N] [--kernel NAME|all] [--json]", bench_scan_run},
     {"projection", "vector to code, Gaussian and Hadamard, and the scan's throughput: [--kernel NAME] [--json]",
      bench_projection_run},
+    {"evict", "a batch's time; of logs, what each policy would have kept: [LOG...] [--threshold 930] [--json]",
+     bench_evict_run},
 };
 
 static int list_stages(FILE *out)
