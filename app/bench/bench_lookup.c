@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "app/bench/bench.h"
+#include "cache/hamming.h"
 #include "cache/inner.h"
 #include "cache/semantic.h"
 #include "platform/check.h"
