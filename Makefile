@@ -26,7 +26,7 @@ say  = $(if $(V),,@printf '  %-5s %s\n' $1 $2)
 all: $(O)/larder
 
 # --- what is compiled: every source of these folders, minus other machines' variants
-FOLDERS := app app/gateway app/admin app/bench app/model app/ledger cache storage net platform hal
+FOLDERS := app app/gateway app/admin app/bench app/eval app/model app/ledger cache storage net platform hal
 FOUND   := $(sort $(wildcard $(FOLDERS:%=%/*.c) $(FOLDERS:%=%/*.S)))
 # X_<architecture> and X_<instruction set> belong to one machine; X_san replaces X in sanitizer variants
 ISA_x86_64  := x86_64 sse42 popcnt avx2 avx512

@@ -11,6 +11,7 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+#include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
 #include "platform/log.h"
@@ -114,6 +115,7 @@ static int open_store(const struct config *c)
         return rc;
     }
     log_info("store", "%u entries in %s", found.entries, boot.data);
+    (void)semantic_start(boot.data); /* it says what is wrong; exact answers need none of it */
     rc = tenants_open(boot.data, message, sizeof message);
     if (rc == RC_OK) rc = gateway_open(boot.data, message, sizeof message);
     if (rc != RC_OK) fprintf(stderr, "larder: error: %s\n", message);
@@ -204,6 +206,7 @@ static void close_all(void)
     server_stop(&boot.admin);
     control_close();
     gateway_close();
+    semantic_stop();
     cache_close();
     offload_stop();
     log_info("boot", "stopped");
@@ -214,6 +217,7 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
+    (void)semantic_start(boot.data);
     boot.ready = true;
     int rc = loop_run();
     close_all();

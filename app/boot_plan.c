@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app/admin/admin.h"
+#include "cache/semantic.h"
 #include "platform/compress.h"
 #include "platform/cpu.h"
 #include "platform/crypto.h"
@@ -98,6 +99,7 @@ int boot_reserve_all(const struct config *c)
     if (rc == RC_OK) rc = reserve_net(c);
     if (rc == RC_OK) rc = compress_reserve(c->limits.parse_max);
     if (rc == RC_OK) rc = cache_reserve(&cache);
+    if (rc == RC_OK) rc = semantic_reserve();
     if (rc == RC_OK) rc = gateway_reserve(c);
     if (rc == RC_OK) rc = reserve_servers(c);
     return rc == RC_OK ? control_reserve() : rc;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/main.c — the command line: serve, check, plan, ctl, model, embed-serve, bench, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
+/* app/main.c — the command line: serve, check, plan, ctl, model, embed-serve, eval-serve, bench, version. Exit codes: 0 done, 1 failed, 2 usage or configuration. */
 #include <stdio.h>
 #include <string.h>
 
@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/control.h"
 #include "app/embed_serve.h"
+#include "app/eval/eval.h"
 #include "app/model/command.h"
 #include "version.h"
 
@@ -23,6 +24,7 @@ static const char usage[] =
     "  larder model import|show...     make the local model's file (larder model says how)\n"
     "  larder bench [STAGE [OPTION]...] measure this machine (larder bench lists the stages)\n"
     "  larder embed-serve [OPTION]...  texts in, vectors out, one JSON object a line\n"
+    "  larder eval-serve [OPTION]...   the semantic tier driven a JSON object a line, for judging it\n"
     "  larder version\n\n"
     "  -c FILE                         the configuration (else ./larder.yaml, else built-in defaults)\n"
     "  --override PATH=VALUE           one value of it; may stand more than once\n"
@@ -132,6 +134,7 @@ static const struct tool {
 } tools[] = {
     {"model", model_command},
     {"embed-serve", embed_serve},
+    {"eval-serve", eval_serve},
     {"bench", run_bench},
 };
 

@@ -173,27 +173,12 @@ int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, st
 
 /* ---- storing */
 
-/* How many must leave for one more of this cost; a hundredth, so that not every store evicts. */
-static unsigned victims_wanted(const struct cache *cache, uint64_t cost)
-{
-    bool crowded = cache->exact.count >= cache->limits.entries_max;
-    bool heavy = evict_bytes(&cache->evict) + cost > cache->limits.bytes_max;
-    if (!crowded && !heavy) return 0;
-    unsigned batch = cache->exact.count / CACHE_VICTIM_SHARE;
-    unsigned over = cache->exact.count >= cache->limits.entries_max ? cache->exact.count - cache->limits.entries_max + 1
-                                                                    : 0;
-    if (batch < over) batch = over;
-    if (batch < 1) batch = 1;
-    return batch > CACHE_VICTIMS_MAX ? CACHE_VICTIMS_MAX : batch;
-}
-
 static unsigned evict_some(struct cache *cache, unsigned wanted, uint64_t cost)
 {
     unsigned count = 0;
     uint32_t position;
-    while (count < CACHE_VICTIMS_MAX && cache->exact.count > 0) {
-        bool heavy = evict_bytes(&cache->evict) + cost > cache->limits.bytes_max;
-        if (count >= wanted && !heavy) break;
+    while (count < EVICT_BATCH_MAX && cache->exact.count > 0) {
+        if (count >= wanted && !evict_heavy(&cache->evict, cost)) break;
         if (evict_pick(&cache->evict, &position) != RC_OK) break;
         cache->victims[count++] = exact_id(exact_at(&cache->exact, position));
         evict_yield(&cache->evict, position, exact_at(&cache->exact, position)->tag_low);
@@ -208,8 +193,8 @@ static unsigned evict_some(struct cache *cache, unsigned wanted, uint64_t cost)
 static int make_room(struct cache *cache, const struct entry_new *entry, bool replaces)
 {
     uint64_t cost = entries_cost(&cache->entries, entry);
-    unsigned wanted = replaces ? 0 : victims_wanted(cache, cost);
-    int rc = writer_fits(&cache->writer, entry, wanted > 0 ? CACHE_VICTIMS_MAX : 1);
+    unsigned wanted = replaces ? 0 : evict_wanted(&cache->evict, cost);
+    int rc = writer_fits(&cache->writer, entry, wanted > 0 ? EVICT_BATCH_MAX : 1);
     if (rc != RC_OK) return rc;
     if (wanted > 0 && evict_some(cache, wanted, cost) == 0 && cache->exact.count >= cache->limits.entries_max)
         return RC_FULL;

@@ -260,7 +260,7 @@ static bool sweep_one(void *context, const struct entry_index *index)
 {
     struct sweep *sweep = context;
     if (exact_find_id(&sweep->cache->exact, index->id) != EXACT_NONE) return true;
-    if (sweep->count == CACHE_VICTIMS_MAX) {
+    if (sweep->count == EVICT_BATCH_MAX) {
         sweep->next = index->id;
         return false;
     }

@@ -55,7 +55,7 @@ struct work {
     uint8_t *packed; /* CHUNK × the widest input, as the variant packs it */
     float *row;      /* the widest layer */
     uint8_t *bytes;  /* the widest input */
-    float *keys, *scores;
+    float *keys, *values, *scores;
     struct encode_range ranges[CHUNK];
 };
 
@@ -84,6 +84,7 @@ static size_t divide(const struct model *model, void *base, struct work **divide
     w->row = take(base, &size, sizeof(float) * widest(model));
     w->bytes = take(base, &size, widest(model));
     w->keys = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * (model->dim / model->heads));
+    w->values = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * (model->dim / model->heads));
     w->scores = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * ENCODE_ROWS);
     if (divided) *divided = w;
     return size;
@@ -143,6 +144,7 @@ static void attend(const struct model *model, unsigned first, unsigned count, st
                                    .count = count,
                                    .width = width,
                                    .keys = w->keys,
+                                   .values = w->values,
                                    .scores = w->scores};
         math->attend(&head);
     }

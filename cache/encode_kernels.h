@@ -47,6 +47,7 @@ struct encode_head {
     size_t stride;
     unsigned count, width;
     float *keys;   /* scratch: width × count rounded up to ENCODE_LANES_MAX */
+    float *values; /* scratch: count × width */
     float *scores; /* scratch: ENCODE_ROWS × the same */
 };
 

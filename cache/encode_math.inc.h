@@ -99,42 +99,53 @@ static inline vec vec_exp(vec x)
     return y * vec_power(n);
 }
 
-/* out[row] = factor[row] · Σ a[row][k] · b[k] for ROWS rows and VECTORS vectors of columns. */
+/* out[row] = factor[row] · Σ a[row][k] · b[k] for `rows` rows and `vectors` vectors of columns. */
 static inline __attribute__((always_inline)) void tile(const float *a, size_t a_stride, const float *b, size_t b_stride,
                                                        unsigned depth, float *out, size_t out_stride,
                                                        const float *factor, const int rows, const int vectors)
 {
     vec sum[ENCODE_ROWS][2];
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) sum[r][v] = vec_all(0);
     for (unsigned k = 0; k < depth; k++) {
         vec column[2];
+#pragma GCC unroll 2
         for (int v = 0; v < vectors; v++) column[v] = vec_load(b + k * b_stride + v * LANES);
+#pragma GCC unroll 4
         for (int r = 0; r < rows; r++) {
             const vec x = vec_all(a[(size_t)r * a_stride + k]);
+#pragma GCC unroll 2
             for (int v = 0; v < vectors; v++) sum[r][v] = vec_fma(x, column[v], sum[r][v]);
         }
     }
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++)
+#pragma GCC unroll 2
         for (int v = 0; v < vectors; v++)
             vec_store(out + (size_t)r * out_stride + v * LANES, sum[r][v] * vec_all(factor[r]));
+}
+
+static inline __attribute__((always_inline)) void tiles(const float *a, size_t a_stride, const float *b,
+                                                        size_t b_stride, unsigned depth, unsigned columns, float *out,
+                                                        size_t out_stride, const float *factor, const int rows)
+{
+    unsigned i = 0;
+    for (; i + 2 * LANES <= columns; i += 2 * LANES)
+        tile(a, a_stride, b + i, b_stride, depth, out + i, out_stride, factor, rows, 2);
+    for (; i < columns; i += LANES) tile(a, a_stride, b + i, b_stride, depth, out + i, out_stride, factor, rows, 1);
 }
 
 static void multiply(const float *a, size_t a_stride, const float *b, size_t b_stride, unsigned depth, unsigned columns,
                      float *out, size_t out_stride, const float *factor, unsigned rows)
 {
-    unsigned i = 0;
-    if (rows == ENCODE_ROWS) {
-        for (; i + 2 * LANES <= columns; i += 2 * LANES)
-            tile(a, a_stride, b + i, b_stride, depth, out + i, out_stride, factor, ENCODE_ROWS, 2);
-        for (; i < columns; i += LANES)
-            tile(a, a_stride, b + i, b_stride, depth, out + i, out_stride, factor, ENCODE_ROWS, 1);
-        return;
+    switch (rows) {
+    case 4: tiles(a, a_stride, b, b_stride, depth, columns, out, out_stride, factor, 4); break;
+    case 3: tiles(a, a_stride, b, b_stride, depth, columns, out, out_stride, factor, 3); break;
+    case 2: tiles(a, a_stride, b, b_stride, depth, columns, out, out_stride, factor, 2); break;
+    default: tiles(a, a_stride, b, b_stride, depth, columns, out, out_stride, factor, 1);
     }
-    for (unsigned r = 0; r < rows; r++)
-        for (i = 0; i < columns; i += LANES)
-            tile(a + r * a_stride, a_stride, b + i, b_stride, depth, out + r * out_stride + i, out_stride, factor + r,
-                 1, 1);
 }
 
 /* Leaves e^(x − highest), says the inverse of their sum. What lies behind `count` becomes 0 or nearly so. */
@@ -152,21 +163,31 @@ static float soften(float *x, unsigned count, unsigned padded)
     return 1.0f / vec_sum(sum);
 }
 
+/* Keys with the tokens side by side, values without the gaps between tokens: those come back to the same lines of a cache. */
+static void gather(const struct encode_head *head, unsigned padded)
+{
+    for (unsigned i = 0; i < head->count; i++) {
+        const float *k = head->k + i * head->stride, *v = head->v + i * head->stride;
+        for (unsigned d = 0; d < head->width; d++) head->keys[(size_t)d * padded + i] = k[d];
+        for (unsigned d = 0; d < head->width; d += LANES)
+            vec_store(head->values + i * head->width + d, vec_load(v + d));
+    }
+    for (unsigned i = head->count; i < padded; i++)
+        for (unsigned d = 0; d < head->width; d++) head->keys[(size_t)d * padded + i] = 0;
+}
+
 static void attend(const struct encode_head *head)
 {
     const unsigned padded = (head->count + ENCODE_LANES_MAX - 1) / ENCODE_LANES_MAX * ENCODE_LANES_MAX;
     const float scale = 1.0f / vec_root((float)head->width), scales[ENCODE_ROWS] = {scale, scale, scale, scale};
-    for (unsigned d = 0; d < head->width; d++) {
-        float *row = head->keys + (size_t)d * padded;
-        for (unsigned i = 0; i < head->count; i++) row[i] = head->k[i * head->stride + d];
-        for (unsigned i = head->count; i < padded; i++) row[i] = 0;
-    }
+    gather(head, padded);
     for (unsigned i = 0; i < head->count; i += ENCODE_ROWS) {
         const unsigned rows = head->count - i < ENCODE_ROWS ? head->count - i : ENCODE_ROWS;
         float *q = head->q + i * head->stride, inverse[ENCODE_ROWS];
         multiply(q, head->stride, head->keys, padded, head->width, padded, head->scores, padded, scales, rows);
         for (unsigned r = 0; r < rows; r++) inverse[r] = soften(head->scores + (size_t)r * padded, head->count, padded);
-        multiply(head->scores, padded, head->v, head->stride, head->count, head->width, q, head->stride, inverse, rows);
+        multiply(head->scores, padded, head->values, head->width, head->count, head->width, q, head->stride, inverse,
+                 rows);
     }
 }
 

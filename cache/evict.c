@@ -31,6 +31,7 @@ int evict_reserve(struct evict *evict, unsigned entries_max)
                             .ghosts = ghosts,
                             .returns = returns,
                             .return_sets = return_sets,
+                            .return_sets_max = return_sets,
                             .entries_max = entries_max,
                             .lambda = EVICT_LAMBDA_ONE / 2,
                             .clusters = CLUSTERS_DEFAULT};
@@ -53,6 +54,8 @@ void evict_bounds_set(struct evict *evict, unsigned entries_max, uint64_t bytes_
 {
     evict->entries_max = entries_max;
     evict->units_max = bytes_max / EVICT_UNIT;
+    uint32_t sets = entries_max / 2 / EVICT_RETURN_WAYS + 1;
+    evict->return_sets = sets < evict->return_sets_max ? sets : evict->return_sets_max;
 }
 
 void evict_tune(struct evict *evict, unsigned lambda, unsigned clusters)
@@ -221,6 +224,22 @@ void evict_touch(struct evict *evict, uint32_t position)
 }
 
 /* ---- victims */
+
+bool evict_heavy(const struct evict *evict, uint64_t bytes)
+{
+    return evict->units_max > 0 && evict->units + (bytes + EVICT_UNIT - 1) / EVICT_UNIT > evict->units_max;
+}
+
+unsigned evict_wanted(const struct evict *evict, uint64_t bytes)
+{
+    bool crowded = evict->count >= evict->entries_max;
+    if (!crowded && !evict_heavy(evict, bytes)) return 0;
+    unsigned batch = evict->count / EVICT_BATCH_SHARE;
+    unsigned over = crowded ? evict->count - (unsigned)evict->entries_max + 1 : 0;
+    if (batch < over) batch = over;
+    if (batch < 1) batch = 1;
+    return batch > EVICT_BATCH_MAX ? EVICT_BATCH_MAX : batch;
+}
 
 int evict_pick(struct evict *evict, uint32_t *position)
 {

@@ -37,6 +37,8 @@ enum {
     EVICT_UNIT = 256, /* bytes of pages; exact up to 8 KiB, then rounded up by a sixteenth at most, up to 128 MiB */
     EVICT_STEPS_MAX = 4096, /* looked at for one victim; then the next that is not pinned leaves, marked or not */
     EVICT_POOL = 64,
+    EVICT_BATCH_MAX = 1024,
+    EVICT_BATCH_SHARE = 100,
     EVICT_MARK_MAX = 3,
     EVICT_HITS_MAX = 15,
     EVICT_CLUSTERS_MAX = 256,
@@ -74,7 +76,7 @@ struct evict {
     enum evict_policy policy;
     uint32_t *ghosts;  /* 32 bits of the victims' tags */
     uint16_t *returns; /* 16 bits of the tags of the last victims, about half a table of them */
-    uint32_t return_sets;
+    uint32_t return_sets, return_sets_max;
     uint64_t units_max, entries_max; /* shares are of these */
     int32_t mean;                    /* of log2(cost / share), in 1/4096 */
     bool mean_known;
@@ -113,6 +115,10 @@ void evict_touch(struct evict *evict, uint32_t position);
 void evict_resize(struct evict *evict, uint32_t position, uint64_t bytes);
 uint64_t evict_bytes(const struct evict *evict);
 
+/* How many must leave for one more of this size: none while there is room, else a hundredth of all, so that not every store
+ * evicts, at most EVICT_BATCH_MAX. evict_heavy: its bytes do not fit yet. */
+unsigned evict_wanted(const struct evict *evict, uint64_t bytes);
+bool evict_heavy(const struct evict *evict, uint64_t bytes);
 /* The entry that leaves next; the caller lets it yield, then removes it. */
 int evict_pick(struct evict *evict, uint32_t *position);
 /* It leaves for others: it is remembered, and its neighbour takes over. */

@@ -11,8 +11,6 @@
 #include "storage/writer.h"
 
 enum {
-    CACHE_VICTIMS_MAX = 1024, /* of one eviction: a hundredth of the entries, at most this */
-    CACHE_VICTIM_SHARE = 100,
     CACHE_CODES_LAG_US = 30000000, /* longest time a committed entry's code waits for others to be committed with */
     CACHE_MAP_SLACK = 64 << 20,    /* and an eighth: tree pages, half-filled pages, pages not free yet */
 };
@@ -32,7 +30,7 @@ struct cache {
     uint64_t sweep_from;
     uint64_t expired_found;
     uint64_t codes_lost; /* times: some entries have no code any more */
-    uint64_t victims[CACHE_VICTIMS_MAX];
+    uint64_t victims[EVICT_BATCH_MAX];
     struct loop_timer timer;
     struct metric stored, evicted, corrupt, dropped_full, dropped_other;
 };

@@ -85,9 +85,12 @@ uint32_t codes_cost(unsigned dim);
 int codes_write_begin(struct codes *codes, struct kv_txn *txn);
 /* RC_INVALID: dim 0, too large, or not the namespace's; RC_FULL: numbers are used up. */
 int codes_put(struct codes *codes, struct kv_txn *txn, uint64_t id, uint32_t random, const struct entry_vector *vector);
-/* In one pass over the namespace; ids that are not there are passed over. *deleted counts. */
+/* In one pass over the namespace; ids that are not there are passed over. *deleted counts. RC_AGAIN: the transaction is
+ * large: commit it and call again. */
 int codes_delete(struct codes *codes, struct kv_txn *txn, uint64_t name, const uint64_t *ids, unsigned count,
                  unsigned *deleted);
+/* Drops the namespace's blocks that break their CRC or have lost their other half. RC_AGAIN: as codes_delete. */
+int codes_verify(struct codes *codes, struct kv_txn *txn, uint64_t name);
 int codes_embedder_set(struct codes *codes, struct kv_txn *txn, uint64_t embedder);
 
 /* ---- reading in place: one namespace's blocks in turn, inside one read transaction */

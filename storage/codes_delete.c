@@ -249,3 +249,45 @@ int codes_delete(struct codes *codes, struct kv_txn *txn, uint64_t name, const u
         rc = shrink_fold(&deletion, &codes->scratch->touched[i]);
     return rc == RC_OK ? again : rc;
 }
+
+/* ---- damage */
+
+static int verify_slots(struct codes *codes, struct kv_txn *txn, uint64_t name)
+{
+    struct span value;
+    unsigned number;
+    int rc = RC_OK;
+    for (unsigned from = 0; rc == RC_OK && from <= CODES_TAIL_NUMBER; from = number + 1) {
+        rc = codes_slots_from(txn, name, from, &number, &value);
+        if (rc != RC_OK) break;
+        rc = codes_run_load(codes, txn, name, number, &codes->scratch->block);
+        if (rc == RC_NOT_FOUND) rc = RC_OK;
+        if (codes->dirty > CODES_DIRTY_MAX) return RC_AGAIN;
+    }
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+/* Codes whose slots are gone. */
+static int verify_codes(struct codes *codes, struct kv_txn *txn, uint64_t name)
+{
+    struct span value;
+    uint64_t key = codes_key(name, KIND_CODES, 0);
+    int rc;
+    while ((rc = kv_ceil(txn, TABLE_BLOCKS, key, &key, &value)) == RC_OK && codes_key_is(key, name, KIND_CODES)) {
+        unsigned number = codes_key_number(key);
+        rc = kv_get(txn, TABLE_BLOCKS, codes_key(name, KIND_SLOTS, number), &value);
+        if (rc == RC_NOT_FOUND) {
+            atomic_fetch_add(&codes->damaged, 1);
+            rc = codes_run_remove(codes, txn, name, number);
+        }
+        if (rc != RC_OK) return rc;
+        key++;
+    }
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
+int codes_verify(struct codes *codes, struct kv_txn *txn, uint64_t name)
+{
+    int rc = verify_codes(codes, txn, name);
+    return rc == RC_OK ? verify_slots(codes, txn, name) : rc;
+}

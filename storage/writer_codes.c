@@ -282,11 +282,16 @@ static int apply_code(struct work *work, const struct ring_record *record, const
     return put_one(work, record->id, random, &code->vector);
 }
 
-/* The blocks of a namespace that break their CRC are dropped by being read. */
 static int drop_damaged(struct work *work, uint64_t name)
 {
-    uint64_t nobody = UINT64_MAX;
-    return delete_some(work, name, &nobody, 1);
+    int rc;
+    do {
+        rc = work_begin(work);
+        if (rc == RC_OK) rc = codes_verify(work->writer->codes, &work->txn, name);
+        int committed = rc == RC_AGAIN ? work_commit(work) : RC_OK;
+        if (committed != RC_OK) rc = committed;
+    } while (rc == RC_AGAIN);
+    return rc;
 }
 
 static int apply_embedder(struct work *work, uint64_t tag_hash)

@@ -28,6 +28,8 @@ static const struct bench_stage stages[] = {
      "the whole lookup after embedding, over a store: [--entries N] [--kernel NAME|all] [--folder DIR] [--json]",
      bench_lookup_run},
     {"compare", "two reports side by side: A.json B.json [--json]", bench_compare_run},
+    {"evict", "a batch's time; of logs, what each policy would have kept: [LOG...] [--threshold 930] [--json]",
+     bench_evict_run},
 };
 
 static int list_stages(FILE *out)

@@ -91,6 +91,7 @@ bool compare_equal(struct span a, struct span b, struct arena *arena)
 {
     struct span x, y;
     if (span_equal(a, b)) return true;
+    if (a.size > COMPARE_FOLD_MAX || b.size > COMPARE_FOLD_MAX) return false;
     size_t mark = arena_mark(arena);
     bool equal = normalise(a, arena, &x) == RC_OK && normalise(b, arena, &y) == RC_OK && span_equal(x, y);
     arena_rewind(arena, mark);
@@ -113,7 +114,7 @@ struct span compare_beginning(struct span text)
     while (end > COMPARE_TEXT_MAX / 2 && !ends_sentence(text, end - 1)) end--;
     if (end > COMPARE_TEXT_MAX / 2) return span_of(text.data, end);
     end = COMPARE_TEXT_MAX; /* no sentence: at a character */
-    while (((unsigned char)text.data[end] & 0xc0) == 0x80) end--;
+    while (end > COMPARE_TEXT_MAX - 4 && ((unsigned char)text.data[end] & 0xc0) == 0x80) end--;
     return span_of(text.data, end);
 }
 

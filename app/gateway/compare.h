@@ -18,6 +18,7 @@
 enum {
     COMPARE_TEXT_MAX = 1000, /* about what the embedder reads */
     COMPARE_SHORT_MAX = 160,
+    COMPARE_FOLD_MAX = 16384, /* longer ones are equal only byte by byte: folding runs on the lane */
 };
 /* Measured on pairs of answers (docs/semantic.md). */
 #define COMPARE_COSINE_MIN 0.80f

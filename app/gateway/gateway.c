@@ -86,10 +86,9 @@ int gateway_reserve_configurations(void)
 
 static int reserve_semantic(const struct config *config)
 {
-    bool remote = span_equal(config->embedder, SPAN("remote"));
     int rc = semantic_step_reserve(config);
     if (rc == RC_OK) rc = feedback_reserve();
-    return rc == RC_OK ? pack_words_reserve(remote ? config->remote_dim : EMBED_NGRAM_DIM) : rc;
+    return rc == RC_OK ? pack_words_reserve(embed_current()->dim) : rc;
 }
 
 int gateway_reserve(const struct config *config)

@@ -45,6 +45,8 @@ int pack_words_reserve(unsigned dim)
 {
     void *region;
     dim_max = dim;
+    metric_register(&ready_gauge);
+    if (dim == 0) return RC_OK;
     stride = (dim + VECTOR_ALIGN - 1) / VECTOR_ALIGN * VECTOR_ALIGN;
     int rc = plan_take("packs vectors", PACK_WORDS_MAX, stride, PLAN_LAZY, 0, "packs", &region);
     vectors = region;
@@ -52,7 +54,6 @@ int pack_words_reserve(unsigned dim)
     rows = region;
     if (rc == RC_OK) rc = plan_take("packs embedding", 1, dim * sizeof(float), PLAN_LAZY, 0, NULL, &region);
     work = region;
-    metric_register(&ready_gauge);
     return rc;
 }
 

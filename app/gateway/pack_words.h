@@ -15,7 +15,7 @@
 
 enum { PACK_WORDS_MAX = 4096 };
 
-/* Boot. `dim`: of the vectors, at most EMBED_DIM_MAX. */
+/* Boot. `dim`: of the vectors; 0: there is no embedder. */
 int pack_words_reserve(unsigned dim);
 /* A configuration came into force: starts over. */
 void pack_words_start(struct generation *generation);

@@ -238,7 +238,7 @@ static void norm_and_embed_agree(const struct encode_variant *v)
 }
 
 enum { HEAD = 32, STRIDE = 3 * HEAD + 5, LENGTH_MAX = 67 };
-static float qkv[LENGTH_MAX * STRIDE], keys[HEAD * 80], scores[ENCODE_ROWS * 80];
+static float qkv[LENGTH_MAX * STRIDE], keys[HEAD * 80], values[LENGTH_MAX * HEAD], scores[ENCODE_ROWS * 80];
 static double attended[LENGTH_MAX][HEAD];
 
 static void attend_in_double(unsigned count)
@@ -264,7 +264,7 @@ static void attention_agrees(const struct encode_variant *v, unsigned count, flo
     for (unsigned i = 0; i < LENGTH_MAX * STRIDE; i++) qkv[i] = between(-spread, spread);
     attend_in_double(count);
     const float behind = qkv[count * STRIDE - STRIDE + HEAD];
-    struct encode_head head = {qkv, qkv + HEAD, qkv + 2 * HEAD, STRIDE, count, HEAD, keys, scores};
+    struct encode_head head = {qkv, qkv + HEAD, qkv + 2 * HEAD, STRIDE, count, HEAD, keys, values, scores};
     v->math->attend(&head);
     for (unsigned i = 0; i < count; i++) assert_true(far(qkv + i * STRIDE, attended[i], HEAD) < 1e-5 * spread * spread);
     assert_true(qkv[count * STRIDE - STRIDE + HEAD] == behind);

@@ -372,6 +372,7 @@ void gateway_test_boot(const char *more)
     assert_int_equal(boot_reserve_all(first->config), RC_OK);
     assert_int_equal(file_make_folder(boot.data, 0700), RC_OK);
     if (cache_open(boot.data, &found) != RC_OK) fail_msg("%s", found.message);
+    assert_int_equal(semantic_start(boot.data), RC_OK);
     if (tenants_open(boot.data, message, sizeof message) != RC_OK) fail_msg("%s", message);
     if (gateway_open(boot.data, message, sizeof message) != RC_OK) fail_msg("%s", message);
     gateway_test_fiber(apply, first);
@@ -399,6 +400,7 @@ void gateway_test_stop(void)
     assert_int_equal(gateway.in_flight, 0);
     assert_int_equal(server_busy(&boot.api), 0);
     server_stop(&boot.api);
+    semantic_stop();
     cache_close();
     offload_stop();
     if (listener >= 0) close(listener);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* app/bench/evict_sim.c — see evict_sim.h. */
+#include "app/bench/evict_sim.h"
+
+#include <string.h>
+
+#include "app/bench/bench.h"
+#include "platform/check.h"
+#include "platform/rc.h"
+
+enum { FLYING_MAX = 1 << 16, ROW_BYTES = 512 /* of a row besides its texts, about */ };
+
+/* A call under way, or done and not yet applied. */
+struct flight {
+    double done_s;
+    uint32_t item, request;
+    uint32_t nearest; /* item, or EVICT_NONE */
+    float score;
+};
+
+static struct {
+    struct evict evict;
+    uint32_t *slot_of;   /* item → position + 1 */
+    uint32_t *item_at;   /* position → item */
+    uint32_t *free;      /* positions */
+    uint32_t *asked;     /* item → how often */
+    unsigned char *away; /* item → is being fetched */
+    struct flight *flights;
+    unsigned free_count, flight_count, entries_max;
+} sim;
+
+void sim_reserve(unsigned entries_max)
+{
+    sim.entries_max = entries_max;
+    CHECK(evict_reserve(&sim.evict, entries_max) == RC_OK);
+    sim.slot_of = bench_region(ITEMS_MAX * sizeof sim.slot_of[0], false);
+    sim.asked = bench_region(ITEMS_MAX * sizeof sim.asked[0], false);
+    sim.away = bench_region(ITEMS_MAX, false);
+    sim.item_at = bench_region(entries_max * sizeof sim.item_at[0], false);
+    sim.free = bench_region(entries_max * sizeof sim.free[0], false);
+    sim.flights = bench_region(FLYING_MAX * sizeof sim.flights[0], false);
+}
+
+static void start(const struct sim_setting *setting, unsigned item_count)
+{
+    CHECK(setting->entries <= sim.entries_max);
+    memset(sim.slot_of, 0, item_count * sizeof sim.slot_of[0]);
+    memset(sim.asked, 0, item_count * sizeof sim.asked[0]);
+    memset(sim.away, 0, item_count);
+    evict_clear(&sim.evict);
+    memset(sim.evict.returns, 0, (size_t)sim.evict.return_sets_max * EVICT_RETURN_WAYS * sizeof(uint16_t));
+    evict_policy_set(&sim.evict, setting->policy == EVICT_SIM_KEEP ? EVICT_POLICY_LRU : (enum evict_policy)setting->policy);
+    evict_bounds_set(&sim.evict, setting->entries, setting->bytes);
+    evict_tune(&sim.evict, setting->lambda, setting->clusters);
+    sim.evict.steps = 0;
+    sim.free_count = sim.flight_count = 0;
+    for (unsigned i = setting->entries; i > 0; i--) sim.free[sim.free_count++] = i - 1;
+}
+
+/* ---- calls under way: a heap by when they are done */
+
+static void flight_add(struct flight flight)
+{
+    CHECK(sim.flight_count < FLYING_MAX);
+    unsigned at = sim.flight_count++;
+    for (; at > 0 && sim.flights[(at - 1) / 2].done_s > flight.done_s; at = (at - 1) / 2)
+        sim.flights[at] = sim.flights[(at - 1) / 2];
+    sim.flights[at] = flight;
+}
+
+static struct flight flight_take(void)
+{
+    struct flight first = sim.flights[0], last = sim.flights[--sim.flight_count];
+    unsigned at = 0;
+    for (unsigned child = 1; child < sim.flight_count; child = 2 * at + 1) {
+        if (child + 1 < sim.flight_count && sim.flights[child + 1].done_s < sim.flights[child].done_s) child++;
+        if (sim.flights[child].done_s >= last.done_s) break;
+        sim.flights[at] = sim.flights[child];
+        at = child;
+    }
+    sim.flights[at] = last;
+    return first;
+}
+
+/* ---- storing */
+
+static int pick_seldomest(uint32_t *position)
+{
+    uint32_t found = EVICT_NONE;
+    for (uint32_t at = 0; at < sim.evict.span; at++) {
+        if (sim.slot_of[sim.item_at[at]] != at + 1) continue;
+        if (found == EVICT_NONE || sim.asked[sim.item_at[at]] < sim.asked[sim.item_at[found]]) found = at;
+    }
+    *position = found;
+    return found == EVICT_NONE ? RC_EMPTY : RC_OK;
+}
+
+static void evict_one(const struct sim_setting *setting, const struct items *items, struct sim_result *result)
+{
+    uint32_t at;
+    int rc = setting->policy == EVICT_SIM_KEEP ? pick_seldomest(&at) : evict_pick(&sim.evict, &at);
+    CHECK(rc == RC_OK);
+    evict_yield(&sim.evict, at, items->items[sim.item_at[at]].tag);
+    evict_remove(&sim.evict, at);
+    sim.slot_of[sim.item_at[at]] = 0;
+    sim.free[sim.free_count++] = at;
+    result->victims++;
+}
+
+static uint64_t bytes_of(const struct bench_request *request)
+{
+    size_t answer = request->answer.size > 0 ? request->answer.size : (size_t)request->tokens_out * BENCH_TOKEN_BYTES;
+    return ROW_BYTES + request->text.size + answer;
+}
+
+static void store(const struct sim_setting *setting, const struct items *items, const struct bench_request *request,
+                  const struct flight *flight, struct sim_result *result)
+{
+    uint64_t bytes = bytes_of(request);
+    unsigned wanted = evict_wanted(&sim.evict, bytes);
+    for (unsigned i = 0; i < wanted || (wanted > 0 && evict_heavy(&sim.evict, bytes)); i++)
+        evict_one(setting, items, result);
+    uint32_t at = sim.free[--sim.free_count];
+    struct evict_new entry = {
+        .bytes = bytes,
+        .tag = items->items[flight->item].tag,
+        .cost = evict_cost(request->upstream_ms, request->tokens_in, request->tokens_out),
+        .neighbour = flight->nearest != EVICT_NONE ? sim.slot_of[flight->nearest] - 1 : EVICT_NONE,
+        .score = flight->score,
+    };
+    if (entry.neighbour == UINT32_MAX) entry.neighbour = EVICT_NONE; /* it left meanwhile */
+    evict_add(&sim.evict, at, &entry);
+    sim.item_at[at] = flight->item;
+    sim.slot_of[flight->item] = at + 1;
+    result->stored++;
+}
+
+static void land(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+                 double until_s, struct sim_result *result)
+{
+    while (sim.flight_count > 0 && sim.flights[0].done_s <= until_s) {
+        struct flight flight = flight_take();
+        sim.away[flight.item] = 0;
+        store(setting, items, &log->requests[flight.request], &flight, result);
+    }
+}
+
+/* ---- asking */
+
+static uint32_t nearest_stored(const struct items *items, uint32_t item, float *score)
+{
+    const struct item *asked = &items->items[item];
+    for (unsigned i = 0; i < asked->neighbour_count; i++) {
+        if (sim.slot_of[asked->neighbours[i].item] == 0) continue;
+        *score = asked->neighbours[i].score;
+        return asked->neighbours[i].item;
+    }
+    *score = 0;
+    return EVICT_NONE;
+}
+
+static void hit(const struct bench_request *request, uint32_t item, struct sim_result *result)
+{
+    evict_touch(&sim.evict, sim.slot_of[item] - 1);
+    result->saved_ms += request->upstream_ms;
+    result->saved_cost += evict_cost(request->upstream_ms, request->tokens_in, request->tokens_out);
+}
+
+static void ask(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+                const uint32_t *of_request, unsigned number, struct sim_result *result)
+{
+    const struct bench_request *request = &log->requests[number];
+    uint32_t item = of_request[number];
+    float score;
+    sim.asked[item]++;
+    result->requests++;
+    result->all_cost += evict_cost(request->upstream_ms, request->tokens_in, request->tokens_out);
+    if (sim.slot_of[item] > 0) {
+        result->exact++;
+        hit(request, item, result);
+        return;
+    }
+    if (sim.away[item]) {
+        result->followed++;
+        return;
+    }
+    uint32_t nearest = nearest_stored(items, item, &score);
+    if (nearest != EVICT_NONE && score >= setting->threshold) {
+        result->semantic++;
+        sim.asked[nearest]++;
+        hit(request, nearest, result);
+        return;
+    }
+    result->spent_ms += request->upstream_ms;
+    sim.away[item] = 1;
+    flight_add((struct flight){request->at_s + request->upstream_ms / 1000.0, item, number, nearest, score});
+}
+
+void sim_run(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+             const uint32_t *of_request, struct sim_result *result)
+{
+    *result = (struct sim_result){0};
+    start(setting, items->count);
+    for (unsigned i = 0; i < log->count; i++) {
+        land(setting, log, items, log->requests[i].at_s, result);
+        ask(setting, log, items, of_request, i, result);
+    }
+    result->kept = sim.evict.count;
+    result->kept_bytes = evict_bytes(&sim.evict);
+    result->steps = sim.evict.steps;
+}
