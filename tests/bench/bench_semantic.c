@@ -100,11 +100,10 @@ static void fill(const char *folder, unsigned entries, unsigned spaces)
     printf("{\"stage\":\"fill\",\"entries\":%u,\"spaces\":%u,\"seconds\":%.1f,\"written_per_entry\":%.0f,"
            "\"commits\":%llu,\"codes_commits\":%llu,\"codes_stored\":%llu,\"entries_mb\":%.1f,\"codes_mb\":%.1f,"
            "\"codes_used_mb\":%.1f,\"private_mb\":%.1f}\n",
-           entries, spaces, (double)(now_ns() - start) / 1e9,
-           (double)(writer_bytes_written() - before) / entries, (unsigned long long)writer_commits(),
-           (unsigned long long)writer_codes_commits(), (unsigned long long)writer_codes_stored(),
-           mb_of(folder, "entries/data.mdb"), mb_of(folder, "codes/data.mdb"), (double)codes.bytes / 1e6,
-           (double)plan_private_now() / 1e6);
+           entries, spaces, (double)(now_ns() - start) / 1e9, (double)(writer_bytes_written() - before) / entries,
+           (unsigned long long)writer_commits(), (unsigned long long)writer_codes_commits(),
+           (unsigned long long)writer_codes_stored(), mb_of(folder, "entries/data.mdb"),
+           mb_of(folder, "codes/data.mdb"), (double)codes.bytes / 1e6, (double)plan_private_now() / 1e6);
 }
 
 struct looking {
