@@ -161,7 +161,7 @@ ARM      = $(if $(filter aarch64,$(MACHINE)),,$(patsubst build/$(MACHINE)/%,buil
 run-tests:
 	@$(RUN_TESTS) $(call suite,house,$(wildcard tests/house/test_*.py)) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT)) \
 	  $(if $(wildcard tests/e2e/run.sh),--suite e2e --limit 1200 --alone "env LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh") \
-	  $(if $(wildcard $(ARM)),--suite aarch64 --runner "$(EMULATOR)" $(ARM))
+	  $(if $(wildcard $(ARM)),--suite aarch64 --runner "$(EMULATOR) -E LARDER_EMULATED=1" $(ARM))
 
 unit: tests
 	@$(RUN_TESTS) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT))
