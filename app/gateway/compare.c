@@ -140,9 +140,10 @@ struct job {
 static void job_run(void *arg)
 {
     struct job *job = arg;
+    unsigned pieces;
     job->rc = RC_OK;
-    if (job->embed) job->rc = embed_text_pieces(job->a, true, job->vectors[0], NULL, NULL);
-    if (job->embed && job->rc == RC_OK) job->rc = embed_text_pieces(job->b, true, job->vectors[1], NULL, NULL);
+    if (job->embed) job->rc = embed_text_pieces(job->a, true, job->vectors[0], NULL, &pieces);
+    if (job->embed && job->rc == RC_OK) job->rc = embed_text_pieces(job->b, true, job->vectors[1], NULL, &pieces);
     guard_read(job->a, job->read[0]);
     guard_read(job->b, job->read[1]);
     job->vetoes = guard_vetoes(job->read[0], job->read[1], false);

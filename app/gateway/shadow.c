@@ -138,8 +138,12 @@ static bool budget_take(const struct request *r)
 void shadow_check(struct request *r)
 {
     struct flight_answer answer;
-    if (checks >= SHADOW_CHECKS_MAX || fiber_cancelled() || !is_payable(r) || !is_drawn(r) || !budget_take(r)) return;
+    if (checks >= SHADOW_CHECKS_MAX || fiber_cancelled() || !is_payable(r) || !is_drawn(r)) return;
     if (!flight_place_take(r)) return;
+    if (!budget_take(r)) {
+        flight_place_give();
+        return;
+    }
     checks++;
     metric_add(&checks_total, 1);
     int rc = flight_ask(r, &answer);
