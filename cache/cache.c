@@ -210,6 +210,23 @@ static int put_counted(struct cache *cache, int rc)
     return rc;
 }
 
+/* What eviction must know of a new entry. */
+static void account(struct cache *cache, uint32_t position, const struct entry_new *entry, uint32_t cost)
+{
+    const struct entry_meta *meta = entry->meta;
+    uint32_t neighbour = EXACT_NONE;
+    if (entry->vector && entry->vector->nearest != 0)
+        neighbour = exact_find_id(&cache->exact, entry->vector->nearest);
+    struct evict_new worth = {.bytes = cost,
+                              .tag = exact_at(&cache->exact, position)->tag_low,
+                              .cost = evict_cost(meta->upstream_ms, meta->tokens_in, meta->tokens_out),
+                              .neighbour = neighbour != EXACT_NONE ? neighbour : EVICT_NONE,
+                              .score = entry->vector ? entry->vector->nearest_score : 0,
+                              .pinned = meta->flags & ENTRY_PINNED};
+    evict_add(&cache->evict, position, &worth);
+    cache->state.changes++;
+}
+
 int cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
               const struct entry_vector *vector, uint64_t *id)
 {
@@ -228,14 +245,22 @@ int cache_put(const struct digest *digest, const struct entry_meta *meta, struct
     if (position != EXACT_NONE) (void)cache_drop(cache, position); /* the older answer to the same request */
     rc = exact_add(&cache->exact, tag, *id, (uint32_t)(meta->created_us / CLOCK_SECOND), meta->ttl_s, &position);
     CHECK(rc == RC_OK);
-    struct evict_new worth = {.bytes = cost,
-                              .tag = tag.low,
-                              .cost = evict_cost(meta->upstream_ms, meta->tokens_in, meta->tokens_out),
-                              .neighbour = EVICT_NONE,
-                              .pinned = meta->flags & ENTRY_PINNED};
-    evict_add(&cache->evict, position, &worth);
-    cache->state.changes++;
+    account(cache, position, &entry, cost);
     return put_counted(cache, RC_OK);
+}
+
+int cache_evict(unsigned n, uint64_t *ids, unsigned *count)
+{
+    struct cache *cache = &cache_self;
+    struct entry_new none = {0};
+    *count = 0;
+    if (cache->read_only || !cache->open) return RC_READ_ONLY;
+    unsigned wanted = n < EVICT_BATCH_MAX ? n : EVICT_BATCH_MAX;
+    int rc = writer_fits(&cache->writer, &none, EVICT_BATCH_MAX);
+    if (rc != RC_OK || wanted == 0) return rc;
+    *count = evict_some(cache, wanted, 0);
+    memcpy(ids, cache->victims, *count * sizeof ids[0]);
+    return *count > 0 ? RC_OK : RC_EMPTY;
 }
 
 int cache_remove(uint64_t id)

@@ -76,6 +76,9 @@ int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, st
 int cache_put(const struct digest *digest, const struct entry_meta *meta, struct span query, struct span body,
               const struct entry_vector *vector, uint64_t *id);
 int cache_remove(uint64_t id);
+/* The n entries (at most EVICT_BATCH_MAX, and more while the store is over its bytes) that the policy would miss least
+ * leave now; ids[EVICT_BATCH_MAX] gets theirs. RC_EMPTY: none may; RC_FULL: the writer's queue has no room; RC_READ_ONLY. */
+int cache_evict(unsigned n, uint64_t *ids, unsigned *count);
 /* Removes all, or one tenant's, with ids given so far; waits for the commit (fiber). *removed counts. A cancelled wait
  * returns RC_CANCELLED and the purge goes on. */
 int cache_purge(const uint8_t tenant[ENTRY_TENANT_SIZE] /* NULL: all */, unsigned *removed);

@@ -10,7 +10,7 @@
 #include "platform/plan.h"
 #include "platform/rc.h"
 
-enum { LOG_ONE = 4096, MEAN_WEIGHT = 256, CLUSTERS_DEFAULT = 64 };
+enum { LOG_ONE = 4096, MEAN_WEIGHT = 256, CLUSTERS_DEFAULT = 10 };
 
 static_assert(sizeof(union evict_node) == 8, "with the byte that remembers who left, 9 an entry");
 static_assert(EVICT_GHOST_WAYS == 4, "a set of ghosts is 16 bytes");

@@ -8,9 +8,10 @@
  *          lru      a hit moves its entry to the head, the tail leaves.
  *          mmr      of a sampled pool the lowest λ · worth − (1 − λ) · redundancy leaves (Carbonell, Goldstein: "The Use of
  *                   MMR", SIGIR 1998, with what is worth keeping in the place of relevance): worth = w / (1 + w),
- *                   w = recency · (1 + hits) · dearness; redundancy: how near the nearest entry that is still here is.
- *          cluster  of a sampled pool the oldest of the largest cluster leaves. An entry joins its neighbour's cluster,
- *                   one without neighbour falls into any.
+ *                   w = recency · (1 + hits) · dearness; redundancy: how near the nearest entry that is still here is,
+ *                   0 at EVICT_NEAR, cubed, because only those almost alike find the same askers.
+ *          cluster  of a sampled pool the oldest of those in the larger clusters leaves, hits making young. An entry joins
+ *                   its neighbour's cluster, one without neighbour falls into any.
  * Cost:    a pool is EVICT_POOL entries, whatever the table holds; sieve and lru look at one or a few. `steps` counts.
  * Worth:   an entry is dear or cheap when its cost for its share of the store is twice, or a quarter of, the running mean
  *          (GDSF: Cherkasova, HPL-98-69). Cost is in any one unit: evict_cost makes one of time and tokens until there
@@ -102,7 +103,7 @@ void evict_clear(struct evict *evict);
 /* Kept entries keep their order as far as the new policy has one. */
 void evict_policy_set(struct evict *evict, enum evict_policy policy);
 void evict_bounds_set(struct evict *evict, unsigned entries_max, uint64_t bytes_max);
-/* λ of mmr in 1/EVICT_LAMBDA_ONE, at boot a half; clusters of cluster, at boot 64. Before the first entry. */
+/* λ of mmr in 1/EVICT_LAMBDA_ONE, at boot a half; clusters of cluster, at boot 10. Before the first entry. */
 void evict_tune(struct evict *evict, unsigned lambda, unsigned clusters);
 
 /* Milliseconds and tokens as one number: a token of an answer counts as four of a question (what most price lists say

@@ -46,7 +46,8 @@ static void time_passes(struct evict *evict)
     evict->clock = (evict->clock + 1) & EVICT_CLOCK_MASK;
 }
 
-/* ---- neighbours: a pointer counts while both are of one cluster, so one to a position that went to another is void */
+/* ---- neighbours: a pointer counts while both are of one cluster, so one to a position that went to another is void, but for
+ * one of as many as there are clusters; of mmr, which lives by it, these are always EVICT_CLUSTERS_MAX */
 
 static bool is_neighbour(const struct evict *evict, uint32_t position, uint32_t other)
 {
@@ -86,8 +87,9 @@ void sample_add(struct evict *evict, uint32_t position, const struct evict_new *
 {
     struct evict_place *place = &node_at(evict, position)->place;
     bool joins = has_neighbour(evict, position, entry);
+    unsigned clusters = evict->policy == EVICT_POLICY_MMR ? EVICT_CLUSTERS_MAX : evict->clusters;
     place->cluster = joins ? node_at(evict, entry->neighbour)->place.cluster
-                           : (unsigned)((entry->tag >> 16) % evict->clusters) & 0xff;
+                           : (unsigned)((entry->tag >> 16) % clusters) & 0xff;
     evict->cluster_count[place->cluster]++;
     place->clock = evict->clock & EVICT_CLOCK_MASK;
     neighbour_set(evict, position, EVICT_NONE, 0);
@@ -136,14 +138,17 @@ static int64_t rank_mmr(const struct evict *evict, uint32_t position)
     uint64_t recency = 4096 * EVICT_TICKS / (EVICT_TICKS + age_of(evict, node));
     uint64_t w = recency * (1 + node_hits(node)) * dearness[node_class(node)] / 2;
     int64_t worth = (int64_t)(4096 * w / (4096 + w));
-    int64_t redundancy = 4096 * (int64_t)near_of(evict, position) / NEAR_MAX;
+    int64_t near = near_of(evict, position);
+    int64_t redundancy = 4096 * near * near * near / (NEAR_MAX * NEAR_MAX * NEAR_MAX);
     return (EVICT_LAMBDA_ONE - (int64_t)evict->lambda) * redundancy - (int64_t)evict->lambda * worth;
 }
 
+/* One of a cluster above the mean before any other, then the longest unused for its hits. */
 static int64_t rank_cluster(const struct evict *evict, uint32_t position)
 {
     const union evict_node *node = node_at(evict, position);
-    return (int64_t)evict->cluster_count[node->place.cluster] * (EVICT_CLOCK_MASK + 1) + age_of(evict, node);
+    bool large = (uint64_t)evict->cluster_count[node->place.cluster] * evict->clusters >= evict->count;
+    return (large ? INT64_C(1) << 32 : 0) + 4096 * (int64_t)age_of(evict, node) / (1 + node_hits(node));
 }
 
 static uint32_t random_position(struct evict *evict)

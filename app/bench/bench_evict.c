@@ -196,9 +196,9 @@ static void print_row(int policy, unsigned place)
                names[policy], shares[place] / 100.0, study.log_count, f.hit, f.exact, f.semantic, f.followed, f.over,
                f.over_least, f.over_most, f.saved, f.saved_over, f.steps);
     else
-        printf("%4u %%  %-8s  %6.2f  %6.2f  %6.2f  %6.2f  %+7.1f  %+6.1f … %+5.1f  %6.2f  %+7.1f  %6.1f\n", shares[place],
-               names[policy], 100 * f.hit, 100 * f.exact, 100 * f.semantic, 100 * f.followed, 100 * f.over,
-               100 * f.over_least, 100 * f.over_most, 100 * f.saved, 100 * f.saved_over, f.steps);
+        printf("%4u %%  %-8s  %6.2f  %6.2f  %6.2f  %6.2f  %+7.1f  %+6.1f … %+5.1f  %6.2f  %+7.1f  %6.1f\n",
+               shares[place], names[policy], 100 * f.hit, 100 * f.exact, 100 * f.semantic, 100 * f.followed,
+               100 * f.over, 100 * f.over_least, 100 * f.over_most, 100 * f.saved, 100 * f.saved_over, f.steps);
 }
 
 static void print_unbounded(void)
@@ -250,7 +250,7 @@ int bench_evict_run(const char *const *words, unsigned count)
                            .bound = "entries",
                            .threshold = 930,
                            .lambda = EVICT_LAMBDA_ONE / 2,
-                           .clusters = 64};
+                           .clusters = 10};
     while (paths < count && words[paths][0] != '-') paths++;
     const struct bench_option options[] = {
         {"--json", BENCH_FLAG, &study.json},          {"--model", BENCH_TEXT, &study.model},

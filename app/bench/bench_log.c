@@ -99,9 +99,9 @@ static const char *read_line(struct span text, struct keeper *keeper, struct ben
     request->text = keep(keeper, question.query);
     request->answer = keep(keeper, json_string(json_get(line, "answer")));
     request->tokens_in = number_of(line, "prompt_tokens", (double)question.query.size / BENCH_TOKEN_BYTES);
-    request->tokens_out = number_of(line, "answer_tokens",
-                                    request->answer.size > 0 ? (double)request->answer.size / BENCH_TOKEN_BYTES
-                                                             : BENCH_ANSWER_TOKENS);
+    request->tokens_out =
+        number_of(line, "answer_tokens",
+                  request->answer.size > 0 ? (double)request->answer.size / BENCH_TOKEN_BYTES : BENCH_ANSWER_TOKENS);
     request->upstream_ms =
         number_of(line, "upstream_ms", BENCH_FIRST_TOKEN_MS + (double)BENCH_TOKEN_MS * request->tokens_out);
     return NULL;

@@ -49,7 +49,8 @@ static void start(const struct sim_setting *setting, unsigned item_count)
     memset(sim.away, 0, item_count);
     evict_clear(&sim.evict);
     memset(sim.evict.returns, 0, (size_t)sim.evict.return_sets_max * EVICT_RETURN_WAYS * sizeof(uint16_t));
-    evict_policy_set(&sim.evict, setting->policy == EVICT_SIM_KEEP ? EVICT_POLICY_LRU : (enum evict_policy)setting->policy);
+    evict_policy_set(&sim.evict,
+                     setting->policy == EVICT_SIM_KEEP ? EVICT_POLICY_LRU : (enum evict_policy)setting->policy);
     evict_bounds_set(&sim.evict, setting->entries, setting->bytes);
     evict_tune(&sim.evict, setting->lambda, setting->clusters);
     sim.evict.steps = 0;

@@ -403,6 +403,7 @@ static void cluster_step_by_step(void **state)
 {
     (void)state;
     evict_policy_set(&evict, EVICT_POLICY_CLUSTER);
+    evict_tune(&evict, 0, 2);
     add(0, 1, false);
     for (uint32_t i = 1; i < 5; i++) add_near(i, i - 1, 0.9f);
     unsigned cluster = saved_of(0).bits / SAVED_NEAR / 16 % 256;
@@ -414,12 +415,15 @@ static void cluster_step_by_step(void **state)
     age(other, 400);
     age(0, 4);
     age(3, 9);
-    assert_int_equal(take(), 3); /* the oldest of the largest, not the oldest */
+    assert_int_equal(take(), 3); /* the oldest of the larger one, not the oldest */
     assert_int_equal(take(), 0);
     assert_int_equal(evict.cluster_count[cluster], 3);
+    age(1, 5);
+    evict_touch(&evict, 1);
+    age(1, 5); /* as good as 2 */
     age(2, 3);
     assert_int_equal(take(), 2);
-    age(4, 2);
+    age(4, 3);
     assert_int_equal(take(), 4);
     assert_int_equal(take(), other); /* both of one now: the oldest */
     assert_int_equal(take(), 1);
