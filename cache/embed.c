@@ -129,10 +129,11 @@ bool embed_ready(void)
 /* There are as many workspaces as workers, so one is free. */
 static unsigned take_place(void)
 {
-    for (unsigned i = 0; i < embed.workers; i++)
-        if (!atomic_flag_test_and_set_explicit(&embed.busy[i], memory_order_acquire)) return i;
-    CHECK(!"more callers than workers");
-    return 0;
+    unsigned place = 0;
+    while (place < embed.workers && atomic_flag_test_and_set_explicit(&embed.busy[place], memory_order_acquire))
+        place++;
+    CHECK(place < embed.workers);
+    return place;
 }
 
 static int embed_minilm(struct span text, bool truncate, float *vector, uint16_t *ids, unsigned *count)

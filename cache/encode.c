@@ -72,11 +72,9 @@ static void *take(unsigned char *base, size_t *size, size_t bytes)
 }
 
 /* Cuts the workspace up, or only says its size when there is none. */
-static size_t divide(const struct model *model, void *base, struct work **divided)
+static size_t divide(const struct model *model, void *base, struct work *w)
 {
     size_t size = 0;
-    struct work none, *w = take(base, &size, sizeof *w);
-    if (!w) w = &none;
     w->x = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * model->dim);
     w->qkv = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * 3 * model->dim);
     w->sums = take(base, &size, sizeof(int32_t) * CHUNK * widest(model));
@@ -86,7 +84,6 @@ static size_t divide(const struct model *model, void *base, struct work **divide
     w->keys = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * (model->dim / model->heads));
     w->values = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * (model->dim / model->heads));
     w->scores = take(base, &size, sizeof(float) * MODEL_PIECES_MAX * ENCODE_ROWS);
-    if (divided) *divided = w;
     return size;
 }
 
@@ -95,7 +92,8 @@ size_t encode_work_size(const struct model *model)
     CHECK(model->heads > 0 && model->dim % model->heads == 0);
     CHECK(model->dim / model->heads % ENCODE_LANES_MAX == 0);
     CHECK(model->hidden % ENCODE_LANES_MAX == 0);
-    return divide(model, NULL, NULL);
+    struct work w;
+    return divide(model, NULL, &w);
 }
 
 /* One row into the chunk's place `i`. */
@@ -131,12 +129,11 @@ static void query_key_value(const struct model *model, const struct model_linear
     }
 }
 
-static void attend(const struct model *model, unsigned first, unsigned count, struct work *w)
+static void attend(const struct model *model, unsigned count, struct work *w)
 {
     const unsigned width = model->dim / model->heads;
-    float *text = w->qkv + (size_t)first * 3 * model->dim;
     for (unsigned h = 0; h < model->heads; h++) {
-        float *q = text + (size_t)h * width;
+        float *q = w->qkv + (size_t)h * width;
         struct encode_head head = {.q = q,
                                    .k = q + model->dim,
                                    .v = q + 2 * (size_t)model->dim,
@@ -182,46 +179,23 @@ static void feed_forward(const struct model *model, const struct model_layer *la
     for (unsigned i = 0; i < count; i++) add_norm(model, down, &layer->down_norm, w, i, x + (size_t)i * model->dim);
 }
 
-/* Texts whose pieces together are at most MODEL_PIECES_MAX. */
-static void encode_together(const struct model *model, const uint16_t *ids, const unsigned *counts, unsigned texts,
-                            void *base, float *vectors)
-{
-    struct work *w;
-    unsigned tokens = 0;
-    divide(model, base, &w);
-    for (unsigned i = 0; i < texts; tokens += counts[i++])
-        embed(model, ids + tokens, counts[i], w->x + (size_t)tokens * model->dim);
-    for (unsigned l = 0; l < model->layer_count; l++) {
-        const struct model_layer *layer = &model->layers[l];
-        query_key_value(model, &layer->attention_in, tokens, w);
-        for (unsigned i = 0, first = 0; i < texts; first += counts[i++]) attend(model, first, counts[i], w);
-        for (unsigned at = 0, count; at < tokens; at += count) {
-            float *x = w->x + (size_t)at * model->dim;
-            count = chunk_of(tokens, at);
-            attention_out(model, layer, x, w->qkv + (size_t)at * 3 * model->dim, count, w);
-            feed_forward(model, layer, x, count, w);
-        }
-    }
-    for (unsigned i = 0, first = 0; i < texts; first += counts[i++])
-        math->pool(w->x + (size_t)first * model->dim, counts[i], model->dim, vectors + (size_t)i * model->dim);
-}
-
-void encode_batch(const struct model *model, const uint16_t *ids, const unsigned *counts, unsigned texts, void *work,
-                  float *vectors)
-{
-    for (unsigned i = 0, taken; i < texts; i += taken) {
-        unsigned tokens = 0;
-        for (taken = 0; i + taken < texts && tokens + counts[i + taken] <= MODEL_PIECES_MAX; taken++) {
-            CHECK(counts[i + taken] > 0);
-            tokens += counts[i + taken];
-        }
-        CHECK(taken > 0);
-        encode_together(model, ids, counts + i, taken, work, vectors);
-        ids += tokens, vectors += (size_t)taken * model->dim;
-    }
-}
-
 void encode(const struct model *model, const uint16_t *ids, unsigned count, void *work, float *vector)
 {
-    encode_batch(model, ids, &count, 1, work, vector);
+    struct work w;
+    CHECK(count > 0);
+    CHECK(count <= MODEL_PIECES_MAX);
+    divide(model, work, &w);
+    embed(model, ids, count, w.x);
+    for (unsigned l = 0; l < model->layer_count; l++) {
+        const struct model_layer *layer = &model->layers[l];
+        query_key_value(model, &layer->attention_in, count, &w);
+        attend(model, count, &w);
+        for (unsigned at = 0, part; at < count; at += part) {
+            float *x = w.x + (size_t)at * model->dim;
+            part = chunk_of(count, at);
+            attention_out(model, layer, x, w.qkv + (size_t)at * 3 * model->dim, part, &w);
+            feed_forward(model, layer, x, part, &w);
+        }
+    }
+    math->pool(w.x, count, model->dim, vector);
 }

@@ -27,9 +27,4 @@ size_t encode_work_size(const struct model *model);
 /* vector: dim floats of length 1. 1 ≤ count ≤ MODEL_PIECES_MAX. */
 void encode(const struct model *model, const uint16_t *ids, unsigned count, void *work, float *vector);
 
-/* `texts` texts, ids one after the other, counts[i] pieces each: as many as fit into MODEL_PIECES_MAX pieces go through
- * the weights together. vectors: texts × dim, each within rounding of what encode() says. */
-void encode_batch(const struct model *model, const uint16_t *ids, const unsigned *counts, unsigned texts, void *work,
-                  float *vectors);
-
 #endif

@@ -105,6 +105,9 @@ static inline __attribute__((always_inline)) void tokens_by_panels(const struct 
         __m512i weight[3];
 #pragma GCC unroll 3
         for (int p = 0; p < panels; p++)
+            _mm_prefetch((const void *)(w + (size_t)(panels + p) * panel_size + c * ENCODE_PANEL_ROWS), _MM_HINT_T1);
+#pragma GCC unroll 3
+        for (int p = 0; p < panels; p++)
             weight[p] = _mm512_loadu_si512(w + (size_t)p * panel_size + c * ENCODE_PANEL_ROWS);
 #pragma GCC unroll 8
         for (int t = 0; t < tokens; t++) {
@@ -130,7 +133,8 @@ static inline __attribute__((always_inline)) void tokens_by_panels(const struct 
 #define BLOCKS(tokens) BLOCK(tokens, 1) BLOCK(tokens, 3)
 BLOCKS(1)
 BLOCKS(2)
-BLOCKS(3) BLOCKS(4) BLOCKS(5) BLOCKS(6) BLOCKS(7) BLOCKS(8)
+BLOCKS(3)
+BLOCKS(4) BLOCKS(5) BLOCKS(6) BLOCKS(7) BLOCKS(8)
 
     static void block(const struct model_linear *linear, unsigned panel, unsigned panels, const void *packed,
                       unsigned tokens, int32_t *sums)

@@ -81,6 +81,8 @@ static inline void vec_store_bytes(uint8_t *p, vec x)
 extern const struct encode_math ENCODE_MATH;
 #include "cache/encode_math.inc.h"
 
+enum { TOKENS = 3 };
+
 /* q − 128 fits a signed byte, and two products of −128 · ±127 a signed 16-bit sum; 128 · row_sum goes back in where the
  * sums start. Each four bytes stand four times, beside four rows of weights. */
 static void pack(const uint8_t *q, unsigned count, void *packed)
@@ -104,42 +106,35 @@ static inline int32x4_t high_rows(int32x4_t sum, int8x16_t w0, int8x16_t w1, int
     return vpadalq_s16(sum, vmlal_high_s8(vmull_high_s8(w0, x0), w1, x1));
 }
 
-/* Eight columns a turn; each register of sums holds two rows' even and odd pairs. */
-static inline __attribute__((always_inline)) void tokens_by_panel(const struct model_linear *l, unsigned panel,
-                                                                  const int8_t *q, int32_t *sums, const int tokens)
+/* Eight rows of a panel, eight columns a turn; each register of sums holds two rows' even and odd pairs. */
+static inline __attribute__((always_inline)) void half_panel(const struct model_linear *l, size_t row, const int8_t *q,
+                                                             int32_t *sums, const int tokens)
 {
     const size_t stride = 4 * (size_t)l->in;
-    const int8_t *w = l->panels + (size_t)panel * ENCODE_PANEL_ROWS * l->in;
-    int32x4_t sum[2][8];
-#pragma GCC unroll 2
+    const int8_t *w = l->panels + row / ENCODE_PANEL_ROWS * ENCODE_PANEL_ROWS * l->in + row % ENCODE_PANEL_ROWS * 4;
+    int32x4_t sum[TOKENS][4];
+#pragma GCC unroll 3
     for (int t = 0; t < tokens; t++)
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) sum[t][i] = vdupq_n_s32(0);
-    for (size_t c = 0; c < stride; c += 32, w += 128) {
-        int8x16_t x0[2], x1[2];
-#pragma GCC unroll 2
-        for (int t = 0; t < tokens; t++) {
-            x0[t] = vld1q_s8(q + (size_t)t * stride + c);
-            x1[t] = vld1q_s8(q + (size_t)t * stride + c + 16);
-        }
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            const int8x16_t w0 = vld1q_s8(w + 16 * i), w1 = vld1q_s8(w + 64 + 16 * i);
-#pragma GCC unroll 2
-            for (int t = 0; t < tokens; t++) {
-                sum[t][2 * i] = low_rows(sum[t][2 * i], w0, w1, x0[t], x1[t]);
-                sum[t][2 * i + 1] = high_rows(sum[t][2 * i + 1], w0, w1, x0[t], x1[t]);
-            }
+        for (int i = 0; i < 4; i++) sum[t][i] = vdupq_n_s32(0);
+    for (size_t c = 0; c < stride; c += 32, w += 128) {
+        const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + 16), w2 = vld1q_s8(w + 64), w3 = vld1q_s8(w + 80);
+#pragma GCC unroll 3
+        for (int t = 0; t < tokens; t++) {
+            const int8x16_t x0 = vld1q_s8(q + (size_t)t * stride + c), x1 = vld1q_s8(q + (size_t)t * stride + c + 16);
+            sum[t][0] = low_rows(sum[t][0], w0, w2, x0, x1);
+            sum[t][1] = high_rows(sum[t][1], w0, w2, x0, x1);
+            sum[t][2] = low_rows(sum[t][2], w1, w3, x0, x1);
+            sum[t][3] = high_rows(sum[t][3], w1, w3, x0, x1);
         }
     }
-    const int32_t *row_sum = l->row_sum + (size_t)panel * ENCODE_PANEL_ROWS;
-#pragma GCC unroll 2
+#pragma GCC unroll 3
     for (int t = 0; t < tokens; t++)
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            int32x4_t rows = vpaddq_s32(sum[t][2 * i], sum[t][2 * i + 1]);
-            rows = vaddq_s32(rows, vshlq_n_s32(vld1q_s32(row_sum + 4 * i), 7));
-            vst1q_s32(sums + (size_t)t * l->out + (size_t)panel * ENCODE_PANEL_ROWS + 4 * i, rows);
+#pragma GCC unroll 2
+        for (int i = 0; i < 2; i++) {
+            const int32x4_t middle = vshlq_n_s32(vld1q_s32(l->row_sum + row + 4 * i), 7);
+            const int32x4_t rows = vpaddq_s32(sum[t][2 * i], sum[t][2 * i + 1]);
+            vst1q_s32(sums + (size_t)t * l->out + row + 4 * i, vaddq_s32(rows, middle));
         }
 }
 
@@ -147,10 +142,12 @@ static void block(const struct model_linear *linear, unsigned panel, unsigned pa
                   unsigned tokens, int32_t *sums)
 {
     (void)panels; /* one */
-    if (tokens == 2)
-        tokens_by_panel(linear, panel, packed, sums, 2);
-    else
-        tokens_by_panel(linear, panel, packed, sums, 1);
+    for (size_t row = (size_t)panel * ENCODE_PANEL_ROWS, end = row + ENCODE_PANEL_ROWS; row < end; row += 8)
+        switch (tokens) {
+        case 3: half_panel(linear, row, packed, sums, 3); break;
+        case 2: half_panel(linear, row, packed, sums, 2); break;
+        default: half_panel(linear, row, packed, sums, 1);
+        }
 }
 
-const struct encode_products encode_products_neon = {4, 2, 1, pack, block};
+const struct encode_products encode_products_neon = {4, TOKENS, 1, pack, block};

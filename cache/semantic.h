@@ -21,8 +21,7 @@
 
 enum {
     SEMANTIC_TOP = 32,
-    SEMANTIC_DEAD_MAX = 8,   /* candidates that turn out to be gone, in one lookup; then there is none */
-    SEMANTIC_ROTATIONS = 16, /* of tenants, kept made */
+    SEMANTIC_DEAD_MAX = 8, /* candidates that turn out to be gone, in one lookup; then there is none */
 };
 
 struct semantic_question {
@@ -45,8 +44,18 @@ struct semantic_found {
 int semantic_reserve(void);
 /* After cache_open and embed_open: secrets, the codes of another embedder go, background work begins. */
 int semantic_start(const char *data_folder);
-/* Before cache_close. */
+/* Before cache_close; turns the loop until background work has stopped. */
 void semantic_stop(void);
+
+/* ---- background: one pass over the index some seconds after boot, then when codes were lost or could not be made, at
+ * least hourly for the figures: finds codes whose entries are gone (dropped), blocks that break their CRC (dropped), and
+ * entries that have a space and no code (embedded again, one at a time, a tenth of a worker's time at most, not while jobs
+ * wait). The exact tier never notices. */
+/* Such a pass now; waits for its end (fiber). RC_AGAIN: one runs already; RC_EMPTY: no embedder. */
+int semantic_refresh(void);
+
+/* Removes the tenant's entries and codes and destroys its rotation secret (fiber). */
+int semantic_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed);
 
 int semantic_lookup(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
 /* May name an entry that is on its way out of the store (cache_has tells). */
@@ -71,8 +80,8 @@ int semantic_nearest(uint64_t space_tag, const uint64_t code[CODE_WORDS], unsign
                      struct semantic_near *near, unsigned *count, uint32_t *scanned);
 
 struct semantic_stats {
-    uint64_t codes, namespaces, blocks, dead, waiting, reembedded, missing, damaged, bytes;
-    bool counted; /* codes, namespaces, blocks and dead are of a whole pass since boot */
+    uint64_t codes, namespaces, blocks, dead; /* as of the last pass, codes since then counted on */
+    uint64_t waiting, reembedded, missing, damaged, dropped, passes, tenants, tenants_refused;
 };
 void semantic_stats(struct semantic_stats *stats);
 

@@ -164,6 +164,14 @@ void pending_kill_tenant(struct pending *pending, const uint8_t *tenant)
     pthread_mutex_unlock(&pending->lock);
 }
 
+uint64_t pending_oldest(struct pending *pending)
+{
+    pthread_mutex_lock(&pending->lock);
+    uint64_t id = pending->tail == pending->head ? UINT64_MAX : pending->id[pending->tail % PENDING_MAX];
+    pthread_mutex_unlock(&pending->lock);
+    return id;
+}
+
 /* ---- writer */
 
 void pending_settle(struct pending *pending, uint64_t id, uint32_t random, bool kept)

@@ -56,6 +56,9 @@ int pending_add(struct pending *pending, uint64_t id, const uint8_t tenant[ENTRY
 void pending_kill(struct pending *pending, uint64_t id);
 void pending_kill_tenant(struct pending *pending, const uint8_t *tenant /* NULL: all */);
 
+/* The oldest id here; UINT64_MAX: none. */
+uint64_t pending_oldest(struct pending *pending);
+
 /* ---- writer */
 /* Its entry is on disk, or (`kept` false) could not be kept. */
 void pending_settle(struct pending *pending, uint64_t id, uint32_t random, bool kept);

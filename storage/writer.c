@@ -155,6 +155,7 @@ int writer_put(struct writer *writer, const struct entry_new *entry, uint64_t *i
     if (entry->body.size > 0) memcpy(texts, entry->body.data, entry->body.size);
     put->coded = writer->pending_codes && put->vector.dim > 0 &&
                  pending_add(writer->pending_codes, *id, put->meta.tenant, entry->vector, entry->query) == RC_OK;
+    writer->uncoded += put->vector.space != 0 && !put->coded;
     record->kind = RECORD_PUT;
     record->id = *id;
     atomic_fetch_add(&writer->pending, 1);

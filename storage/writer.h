@@ -85,6 +85,7 @@ struct writer {
     struct ring ring;
 
     /* lane */
+    uint64_t uncoded; /* stores that have a space and came without a code, or found no room for it */
     struct writer_sync *syncs;
     struct writer_purge purges[WRITER_PURGES];
 
@@ -167,6 +168,7 @@ uint64_t writer_commits(void);
 uint64_t writer_lost(void); /* stores whose commit failed */
 uint64_t writer_codes_commits(void);
 uint64_t writer_codes_stored(void);
+uint64_t writer_codes_deleted(void);
 uint64_t writer_codes_lost(void);
 /* Closing: takes reports and lets the thread work for up to `us`. Blocks. */
 void writer_wait(struct writer *writer, uint64_t us);

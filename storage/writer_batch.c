@@ -296,6 +296,7 @@ static void batch_purge(struct writer *writer, const struct record_purge *record
 {
     struct writer_purge *purge = &writer->purges[record->slot];
     purge->removed = 0;
+    if (record->all) writer_codes_clear(writer);
     purge->rc = purge_run(writer, record, &purge->removed);
     atomic_store(&purge->done, true);
 }

@@ -45,6 +45,11 @@ uint64_t writer_codes_stored(void)
     return metric_get(&stored);
 }
 
+uint64_t writer_codes_deleted(void)
+{
+    return metric_get(&deleted);
+}
+
 uint64_t writer_codes_lost(void)
 {
     return metric_get(&lost);
@@ -264,6 +269,21 @@ void writer_codes_before(struct writer *writer, const struct batch *batch)
         if (record->kind == RECORD_DELETE) writer_codes_delete(writer, ring_payload(record), record_ids(record));
         position = ring_after(position, record);
     }
+}
+
+/* Before all entries leave. Codes of those that come after are pending still. */
+void writer_codes_clear(struct writer *writer)
+{
+    struct codes *codes = writer->codes;
+    if (!ready(writer)) return;
+    uint64_t embedder = codes->embedder;
+    struct work work = {.writer = writer};
+    codes_close(codes);
+    int rc = home_empty_codes(writer->home);
+    if (rc == RC_OK) rc = open_codes(writer);
+    if (rc == RC_OK) rc = work_begin(&work);
+    if (rc == RC_OK) rc = codes_embedder_set(codes, &work.txn, embedder);
+    work_end(&work, rc);
 }
 
 /* ---- after the entries' commit */

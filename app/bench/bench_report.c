@@ -267,6 +267,7 @@ static void run_stages(struct bench_device *device)
     bench_device_before(device);
     bench_model_stages(&report);
     bench_search_stages(&report);
+    bench_guard_stages(&report);
     bench_store_stages(&report);
     bench_tls_stages(&report);
     bench_crypto_stages(&report);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* app/bench/bench_stages.c — the stages that compute: tokenize, encode, code, scan, rescore, AEAD, SHA-256. */
+/* app/bench/bench_stages.c — the stages that compute: tokenize, encode, code, scan, rescore, guards, AEAD, SHA-256. */
 #include <stdio.h>
 #include <string.h>
 
 #include "app/bench/report.h"
 #include "cache/encode.h"
+#include "cache/guard.h"
 #include "cache/hamming.h"
 #include "cache/rescore.h"
 #include "cache/rotate.h"
@@ -176,6 +177,50 @@ void bench_search_stages(struct bench_report *report)
     bench_time(report, "code", "384 dimensions to 256 bits", rotate_variant(), run_code, NULL);
     bench_time(report, "scan", "100,000 codes, best 32", hamming_variant(), run_scan, NULL);
     bench_time(report, "rescore", "32 vectors of 384", rescore_variant(), run_rescore, NULL);
+}
+
+/* ---- guards: a question is read, a stored one unpacked, the two compared */
+
+enum { PAIRS = 8, PACKED_MAX = 1024 };
+
+static const char *const pairs[PAIRS][2] = {
+    {"How do I reset the water pump in the Hamburg office?", "How can I reset the water pump of the Lisbon plant?"},
+    {"What is the limit for transfers above 500 euros?", "What is the limit of transfers over 5,000 euros?"},
+    {"Why was my card declined at the petrol station?", "Why has my card not been declined at the petrol station?"},
+    {"Convert 20 pounds to kilograms", "Convert 20 kilograms to pounds"},
+    {"Is the back door locked before 10 pm on Sundays?", "Is the back door locked after 10 pm on Sundays?"},
+    {"How do I call `open()` with O_CLOEXEC in C?", "How do I call `fopen()` with a mode in C++?"},
+    {"Who changed the third entry of the delivery schedule?", "When did somebody change the 3rd delivery schedule?"},
+    {"please tell me how to activate my new card", "how do i activate the card i got today"},
+};
+
+static struct {
+    unsigned char packed[PAIRS][PACKED_MAX];
+    struct span stored[PAIRS];
+    struct guard_text *asked, *other;
+} guarded;
+
+static void run_guards(void *context, uint64_t times)
+{
+    (void)context;
+    for (uint64_t i = 0; i < times; i++) {
+        guard_read(span_text(pairs[i % PAIRS][0]), guarded.asked);
+        CHECK(guard_unpack(guarded.stored[i % PAIRS], guarded.other) == RC_OK);
+        bench_use(guard_vetoes(guarded.asked, guarded.other, false));
+    }
+}
+
+void bench_guard_stages(struct bench_report *report)
+{
+    guarded.asked = bench_region(guard_text_size(), false);
+    guarded.other = bench_region(guard_text_size(), false);
+    for (unsigned i = 0; i < PAIRS; i++) {
+        size_t size;
+        guard_read(span_text(pairs[i][1]), guarded.other);
+        CHECK(guard_pack(guarded.other, guarded.packed[i], PACKED_MAX, &size) == RC_OK);
+        guarded.stored[i] = span_of((const char *)guarded.packed[i], size);
+    }
+    bench_time(report, "guards", "a pair of questions", "scalar", run_guards, NULL);
 }
 
 /* ---- sealing and hashing */

@@ -52,6 +52,7 @@ void bench_skip(struct bench_report *report, const char *stage, const char *deta
 /* ---- the stages */
 void bench_model_stages(struct bench_report *report);  /* tokenize, encode */
 void bench_search_stages(struct bench_report *report); /* code, scan, rescore */
+void bench_guard_stages(struct bench_report *report);
 void bench_store_stages(struct bench_report *report);  /* store read, commit */
 void bench_tls_reserve(void);                          /* before crypto_start */
 void bench_tls_stages(struct bench_report *report);    /* TLS handshake */

@@ -37,7 +37,7 @@ void eval_box_close(void);
 
 /* RC_TOO_LARGE, RC_EMPTY: stored, and not found in other words. */
 int eval_box_put(uint64_t space, struct span key, struct span text);
-/* RC_TOO_LARGE, RC_EMPTY: not looked up. found->found.id 0: there is nothing. */
+/* RC_TOO_LARGE, RC_EMPTY: not looked up. found->found.id 0: there is nothing. *found must last until the next call. */
 int eval_box_get(uint64_t space, struct span text, struct eval_found *found);
 
 #endif

@@ -220,7 +220,7 @@ static void put_found(struct text *out, const struct eval_found *f, const struct
     text_format(out, "{\"hit\":%s,\"key\":", decided->hit ? "true" : "false");
     text_put_span(out, f->key);
     if (f->found.id)
-        text_format(out, ",\"score\":%.6f", (double)f->found.score);
+        text_format(out, ",\"score\":%.9g", (double)f->found.score);
     else
         text_put_text(out, ",\"score\":null");
     put_vetoes(out, eval.guards ? f->found.vetoes : 0);

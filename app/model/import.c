@@ -301,7 +301,7 @@ int model_import(const struct model_import *import)
     rc = model_source_open(import->source, &source);
     if (rc != RC_OK) return rc;
     model_source_digests(&source, &digests);
-    bool known = model_source_known(&digests);
+    bool known = model_source_known(&digests, !import->any);
     if (!known && !import->any) {
         fprintf(stderr, "larder model: --any imports it nevertheless, under a tag of its own\n");
         return RC_DENIED;

@@ -127,17 +127,19 @@ void model_source_digests(const struct model_source *source, struct model_digest
     sha256_of(source->vocabulary.data, source->vocabulary.size, digests->vocabulary);
 }
 
-static bool is_known(const char *name, const unsigned char digest[SHA256_SIZE], const char *known)
+static bool is_known(const char *name, const unsigned char digest[SHA256_SIZE], const char *known, bool say)
 {
     char hex[HEX_SIZE];
     hex_encode(digest, SHA256_SIZE, hex);
     if (memcmp(hex, known, HEX_SIZE) == 0) return true;
-    fprintf(stderr, "larder model: error: %s has SHA-256 %.*s, all-MiniLM-L6-v2 has %s\n", name, HEX_SIZE, hex, known);
+    if (say)
+        fprintf(stderr, "larder model: error: %s has SHA-256 %.*s, all-MiniLM-L6-v2 has %s\n", name, HEX_SIZE, hex,
+                known);
     return false;
 }
 
-bool model_source_known(const struct model_digests *digests)
+bool model_source_known(const struct model_digests *digests, bool say)
 {
-    bool weights = is_known(names[0], digests->weights, KNOWN_WEIGHTS);
-    return is_known(names[1], digests->vocabulary, KNOWN_VOCABULARY) && weights;
+    bool weights = is_known(names[0], digests->weights, KNOWN_WEIGHTS, say);
+    return is_known(names[1], digests->vocabulary, KNOWN_VOCABULARY, say) && weights;
 }

@@ -20,7 +20,7 @@ struct model_digests {
 int model_source_open(const char *path, struct model_source *source);
 
 void model_source_digests(const struct model_source *source, struct model_digests *digests);
-/* Whether they are those of all-MiniLM-L6-v2; says on stderr which are not. */
-bool model_source_known(const struct model_digests *digests);
+/* Whether they are those of all-MiniLM-L6-v2; when `say`, stderr hears which are not. */
+bool model_source_known(const struct model_digests *digests, bool say);
 
 #endif

@@ -3,8 +3,8 @@
  *
  *   bench_encode MODEL.lmodel [ROUNDS [TOKENS...]]       (rounds: 30)
  *
- * One JSON object a line: {"variant", "tokens", "median_us", "best_us"} for one text at a time, and with "batch_us" what a
- * text costs when as many as fit go together. CPU time of the thread, so that other work on the machine disturbs little. The pieces are random but the same in every run and in peer_minilm.py.
+ * One JSON object a line: {"variant", "tokens", "median_us", "best_us"} of one text over and over, and "batch_us" a text
+ * when a batch of as many as 256 pieces hold go one after the other. CPU time of the thread, so that other work on the machine disturbs little. The pieces are random but the same in every run and in peer_minilm.py.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,11 +16,11 @@
 #include "platform/check.h"
 #include "platform/cpu.h"
 
-enum { ROUNDS_MAX = 1000, TEXTS_MAX = MODEL_PIECES_MAX };
+enum { ROUNDS_MAX = 1000 };
 
 static struct model model;
 static void *work;
-static float *vectors;
+static float vector[1536];
 
 static double now_us(void)
 {
@@ -35,34 +35,33 @@ static int by_time(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Sorted times of one call each, in microseconds. */
-static void measure(const uint16_t *ids, const unsigned *counts, unsigned texts, unsigned rounds, double *times)
+static double median_us(const uint16_t *ids, unsigned tokens, unsigned texts, unsigned rounds, double *best)
 {
-    for (unsigned i = 0; i < 3; i++) encode_batch(&model, ids, counts, texts, work, vectors);
-    for (unsigned i = 0; i < rounds; i++) {
+    static double times[ROUNDS_MAX];
+    for (unsigned i = 0; i < rounds + 3; i++) {
         const double start = now_us();
-        encode_batch(&model, ids, counts, texts, work, vectors);
-        times[i] = now_us() - start;
+        for (unsigned t = 0; t < texts; t++) encode(&model, ids + (size_t)t * tokens, tokens, work, vector);
+        if (i >= 3) times[i - 3] = (now_us() - start) / texts;
     }
     qsort(times, rounds, sizeof *times, by_time);
+    *best = times[0];
+    return times[rounds / 2];
 }
 
 static void report(unsigned tokens, unsigned rounds)
 {
     static uint16_t ids[MODEL_PIECES_MAX];
-    static unsigned counts[TEXTS_MAX];
-    static double one[ROUNDS_MAX], batch[ROUNDS_MAX];
     const unsigned texts = MODEL_PIECES_MAX / tokens;
+    double best, best_of_batch;
     uint32_t seed = 1;
     for (unsigned i = 0; i < MODEL_PIECES_MAX; i++) {
         seed = seed * 1664525u + 1013904223u;
         ids[i] = (uint16_t)(1000 + (seed >> 8) % 20000);
     }
-    for (unsigned i = 0; i < texts; i++) counts[i] = tokens;
-    measure(ids, counts, 1, rounds, one);
-    measure(ids, counts, texts, rounds, batch);
+    const double one = median_us(ids, tokens, 1, rounds, &best);
+    const double batch = median_us(ids, tokens, texts, (rounds + 3) / 4, &best_of_batch);
     printf("{\"variant\":\"%s\",\"tokens\":%u,\"median_us\":%.1f,\"best_us\":%.1f,\"batch\":%u,\"batch_us\":%.1f}\n",
-           encode_variant(), tokens, one[rounds / 2], one[0], texts, batch[rounds / 2] / texts);
+           encode_variant(), tokens, one, best, texts, batch);
     fflush(stdout);
 }
 
@@ -80,10 +79,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_encode MODEL.lmodel [ROUNDS [TOKENS...]]: no such model, or rounds not in 1...1000\n");
         return 2;
     }
-    const size_t size = encode_work_size(&model), vectors_size = sizeof(float) * TEXTS_MAX * model.dim;
-    work = mmap(NULL, size + vectors_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(model.dim <= sizeof vector / sizeof *vector);
+    const size_t size = encode_work_size(&model);
+    work = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(work != MAP_FAILED);
-    vectors = (float *)(void *)((char *)work + size);
     cpu_detect();
     struct cpu_features features = *cpu_features();
     fprintf(stderr, "workspace %zu bytes\n", size);

@@ -24,6 +24,8 @@ import statistics
 import subprocess
 import time
 
+import semantic
+
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 LARDER = pathlib.Path(os.environ.get("LARDER", TOP / "build" / platform.machine() / "larder")).resolve()
 TOOLS = LARDER.parent / "tests" / "bench"
@@ -504,7 +506,8 @@ def written(w):
 
 
 SECTIONS = {"size": size, "hits": hits, "wrk": second_opinion, "replay": replay, "cold": cold, "pass": passing, "store": storing, "first": first_byte,
-            "memory": memory, "written": written, "start": cold_start, "two": two_cores}
+            "memory": memory, "written": written, "start": cold_start, "two": two_cores,
+            **semantic.Sections(LARDER, figure, lambda: options).all()}
 
 
 class World(dict):

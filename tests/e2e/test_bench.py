@@ -9,7 +9,7 @@ import tempfile
 import harness
 from harness import check, equal, test
 
-STAGES = {"tokenize", "encode", "code", "scan", "rescore", "store read", "commit", "TLS handshake", "AEAD", "SHA-256"}
+STAGES = {"tokenize", "encode", "code", "scan", "rescore", "guards", "store read", "commit", "TLS handshake", "AEAD", "SHA-256"}
 
 
 def run(folder, code, *words):
@@ -100,6 +100,22 @@ def refused():
         check("needs a value" in run(folder, 2, "-o"))
         check("no such kernel" in run(folder, 2, "--kernel", "abacus"))
         check("no such stage" in run(folder, 2, "frobnicate"))
+
+
+@test("bench: the whole lookup over a store, each kernel, and what the index takes", limit=60)
+def lookup():
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [json.loads(line) for line in
+                run(folder, 0, "lookup", "--entries", "2000", "--kernel", "all", "--json").splitlines()]
+        equal(os.listdir(folder), [], "left behind")
+        looked = [row for row in rows if row["stage"] == "lookup"]
+        check("scalar" in {row["kernel"] for row in looked}, rows)
+        for row in looked:
+            check(row["entries"] == 2000 and row["found"] == row["lookups"] and row["median_us"] > 0, row)
+        memory = rows[-1]
+        equal(memory["stage"], "lookup memory")
+        check(32 < memory["code_bytes_per_entry"] < 40 and memory["codes_file_bytes"] > 2000 * 416, memory)
+        check("no store of" in run(folder, 1, "lookup", "--folder", "/proc/nowhere"))
 
 
 if __name__ == "__main__":

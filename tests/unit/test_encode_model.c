@@ -146,31 +146,11 @@ static void int8_is_near_the_golden(void **state)
     }
 }
 
-/* Texts that share their way through the weights get the vectors they get alone. */
-static void batch_equals_one_by_one(void **state)
-{
-    static uint16_t ids[TEXTS * MODEL_PIECES_MAX];
-    static float vectors[TEXTS * DIM];
-    unsigned counts[TEXTS], pieces = 0;
-    (void)state;
-    needs(have_model, "all-MiniLM-L6-v2.lmodel");
-    encode_select(cpu_features());
-    for (unsigned i = 0; i < TEXTS; pieces += counts[i++])
-        memcpy(ids + pieces, golden[i].ids, sizeof *ids * (counts[i] = golden[i].count));
-    encode_batch(&model, ids, counts, TEXTS, work, vectors);
-    for (unsigned i = 0; i < TEXTS; i++) {
-        float alone[DIM];
-        encode(&model, golden[i].ids, golden[i].count, work, alone);
-        assert_memory_equal(alone, vectors + (size_t)i * DIM, sizeof alone);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(float_equals_the_golden),
         cmocka_unit_test(int8_is_near_the_golden),
-        cmocka_unit_test(batch_equals_one_by_one),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

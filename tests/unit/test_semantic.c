@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <unistd.h>
 
 #include "cache/inner.h"
 #include "platform/rc.h"
@@ -104,11 +105,269 @@ static void other_spaces_and_tenants_never_meet(void **state)
     }
 }
 
+static void refresh(void *arg)
+{
+    *(int *)arg = semantic_refresh();
+}
+
+static void refresh_now(void)
+{
+    int rc;
+    store_test_fiber(refresh, &rc);
+    assert_int_equal(rc, RC_OK);
+    assert_int_equal(store_test_sync(), RC_OK);
+}
+
+static struct semantic_stats stats(void)
+{
+    struct semantic_stats s;
+    semantic_stats(&s);
+    return s;
+}
+
+static void what_left_is_passed_over(void **state)
+{
+    (void)state;
+    for (unsigned committed = 0; committed < 2; committed++) {
+        uint64_t near = put(1, 0, 7, 1), far = put(1, 9, 7, 1);
+        if (committed) assert_int_equal(store_test_sync(), RC_OK);
+        assert_int_equal(nearest(1, 1, 7, 1), near);
+        assert_int_equal(cache_remove(near), RC_OK);
+        assert_int_equal(nearest(1, 1, 7, 1), far); /* on its way out, or not committed */
+        assert_int_equal(store_test_sync(), RC_OK);
+        assert_int_equal(nearest(1, 1, 7, 1), far);
+        assert_int_equal(cache_remove(far), RC_OK);
+        assert_int_equal(nearest(1, 1, 7, 1), 0);
+        assert_int_equal(store_test_sync(), RC_OK);
+        assert_int_equal(nearest(1, 1, 7, 1), 0);
+        assert_int_equal(found.scanned, 0);
+    }
+}
+
+/* Hundreds of tombstones nearer than the one that lives. */
+static void tombstones_do_not_crowd_out_the_living(void **state)
+{
+    (void)state;
+    uint64_t ids[130];
+    for (unsigned i = 0; i < 130; i++) {
+        struct semantic_question question = semantic_test_question(1, i % 3, 7, 1);
+        ids[i] = semantic_test_put(&question, 1000 + i, 100);
+        assert_int_not_equal(ids[i], 0);
+    }
+    assert_int_equal(store_test_sync(), RC_OK);
+    uint64_t living = put(1, 12, 7, 1);
+    assert_int_equal(store_test_sync(), RC_OK);
+    for (unsigned i = 0; i < 120; i++) assert_int_equal(cache_remove(ids[i]), RC_OK);
+    for (unsigned i = 120; i < 130; i++) assert_int_equal(cache_remove(ids[i]), RC_OK);
+    assert_int_equal(store_test_sync(), RC_OK);
+    assert_int_equal(nearest(1, 1, 7, 1), living);
+}
+
+static void what_was_not_embedded_is_made_later(void **state)
+{
+    (void)state;
+    semantic_test_rc = RC_FULL;
+    uint64_t one = put(1, 0, 7, 1);
+    semantic_test_rc = RC_OK;
+    uint64_t two = put(2, 0, 7, 1);
+    assert_int_equal(store_test_sync(), RC_OK);
+    assert_int_equal(nearest(1, 0, 7, 1), two);
+    assert_true(found.score < 0.5f);
+    uint64_t before = stats().reembedded;
+    refresh_now();
+    assert_int_equal(stats().reembedded, before + 1);
+    assert_int_equal(nearest(1, 0, 7, 1), one);
+    assert_true(found.score > 0.9999f);
+    refresh_now();
+    assert_int_equal(stats().reembedded, before + 1);
+    assert_int_equal(stats().missing, 0);
+    assert_int_equal(stats().codes, 2);
+    assert_int_equal(stats().namespaces, 1);
+}
+
+static bool is_found(unsigned n)
+{
+    struct digest digest = store_test_digest(n);
+    struct cache_found exact;
+    bool evicted;
+    return cache_find(&digest, &exact, &evicted) == RC_OK;
+}
+
+static void another_embedder_makes_all_anew(void **state)
+{
+    (void)state;
+    for (unsigned topic = 1; topic <= 20; topic++) put(topic, 0, 7 + topic % 3, 1);
+    assert_int_equal(store_test_sync(), RC_OK);
+    close_all();
+    semantic_test_embedder.tag_hash++;
+    semantic_test_embedder.dim = 768;
+    open_all();
+    assert_int_equal(store_test_sync(), RC_OK);
+    assert_int_equal(nearest(5, 0, 9, 1), 0);
+    for (unsigned topic = 1; topic <= 20; topic++) assert_true(is_found(topic * 100));
+    uint64_t before = stats().reembedded;
+    refresh_now();
+    assert_int_equal(stats().reembedded, before + 20);
+    assert_int_not_equal(nearest(5, 0, 9, 1), 0);
+    assert_true(found.score > 0.9999f);
+    assert_int_equal(found.vector.dim, 768);
+    semantic_test_embedder.tag_hash--;
+    semantic_test_embedder.dim = 384;
+}
+
+static void lost_codes_are_made_again(void **state)
+{
+    (void)state;
+    char path[FILE_PATH_MAX];
+    for (unsigned topic = 1; topic <= 10; topic++) put(topic, 0, 7, 1);
+    assert_int_equal(store_test_sync(), RC_OK);
+    close_all();
+    assert_int_equal(file_join(path, folder, "codes/data.mdb"), RC_OK);
+    assert_int_equal(unlink(path), 0);
+    open_all();
+    assert_int_equal(nearest(5, 0, 7, 1), 0);
+    refresh_now();
+    assert_int_not_equal(nearest(5, 0, 7, 1), 0);
+    assert_int_equal(stats().codes, 10);
+}
+
+static void purge(void *arg)
+{
+    unsigned removed;
+    assert_int_equal(semantic_erase(arg, &removed), RC_OK);
+}
+
+static void erase_takes_codes_and_secret(void **state)
+{
+    (void)state;
+    uint8_t tenant[ENTRY_TENANT_SIZE] = {1, 1, 2, 3};
+    unsigned removed;
+    put(1, 0, 7, 1);
+    uint64_t other = put(2, 0, 8, 2);
+    assert_int_equal(store_test_sync(), RC_OK);
+    put(3, 0, 7, 1);
+    assert_int_equal(nearest(1, 0, 7, 1) != 0, true);
+    uint64_t code[4];
+    memcpy(code, found.vector.code, sizeof code);
+    assert_int_equal(stats().tenants, 2);
+    store_test_fiber(purge, tenant);
+    assert_int_equal(stats().tenants, 1);
+    assert_int_equal(nearest(1, 0, 7, 1), 0);
+    assert_int_equal(found.scanned, 0);
+    assert_memory_not_equal(code, found.vector.code, sizeof code); /* another rotation */
+    assert_int_equal(nearest(2, 0, 8, 2), other);
+    put(4, 0, 7, 1);
+    assert_int_equal(store_test_purge(NULL, &removed), RC_OK);
+    assert_int_equal(removed, 2);
+    assert_int_equal(nearest(2, 0, 8, 2), 0);
+    assert_int_equal(found.scanned, 0);
+    put(5, 0, 7, 1);
+    assert_int_equal(store_test_sync(), RC_OK);
+    assert_int_not_equal(nearest(5, 0, 7, 1), 0);
+    struct codes_stats codes;
+    assert_int_equal(codes_stats(&cache_self.codes, &codes), RC_OK);
+    assert_int_equal(codes.rows, 3);
+}
+
+/* Entries of all tenants, coded with the box's rotation; others do not see them. */
+static void the_box_shares(void **state)
+{
+    (void)state;
+    struct semantic_question question = semantic_test_question(1, 0, 7, 1);
+    question.shared = true;
+    uint64_t one = semantic_test_put(&question, 100, 500);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        question = semantic_test_question(1, 1, 7, 2);
+        question.shared = true;
+        assert_int_equal(semantic_test_lookup(&question, &found), RC_OK);
+        assert_int_equal(found.id, one);
+        assert_int_equal(nearest(1, 0, 7, 1), 0);
+        assert_int_equal(store_test_sync(), RC_OK);
+    }
+    close_all();
+    char path[FILE_PATH_MAX];
+    assert_int_equal(file_join(path, folder, "codes/data.mdb"), RC_OK);
+    assert_int_equal(unlink(path), 0);
+    open_all();
+    refresh_now();
+    assert_int_equal(semantic_test_lookup(&question, &found), RC_OK);
+    assert_int_equal(found.id, one);
+}
+
+static void the_nearest_codes(void **state)
+{
+    (void)state;
+    struct semantic_near near[8];
+    unsigned count;
+    uint32_t scanned;
+    for (unsigned way = 0; way < 20; way++) put(1, way, 7, 1);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        nearest(1, 0, 7, 1);
+        assert_int_equal(
+            semantic_nearest(found.vector.space_tag, found.vector.code, 8, &store_test_arena, near, &count, &scanned),
+            RC_OK);
+        assert_int_equal(count, 8);
+        assert_int_equal(scanned, 20);
+        assert_int_equal(near[0].id, found.id);
+        assert_int_equal(near[0].distance, 0);
+        for (unsigned i = 1; i < count; i++) assert_true(near[i].distance >= near[i - 1].distance);
+        assert_int_equal(near[0].number == UINT32_MAX, turn == 0);
+        assert_int_equal(store_test_sync(), RC_OK);
+    }
+}
+
+static void why_there_is_no_answer(void **state)
+{
+    (void)state;
+    struct semantic_question question = semantic_test_question(1, 0, 7, 1);
+    semantic_test_rc = RC_TOO_LARGE;
+    assert_int_equal(semantic_test_lookup(&question, &found), RC_TOO_LARGE);
+    assert_int_equal(found.vector.dim, 0);
+    semantic_test_rc = RC_OK;
+    semantic_test_embedder.kind = EMBED_NONE;
+    assert_int_equal(semantic_test_lookup(&question, &found), RC_EMPTY);
+    semantic_test_embedder.kind = EMBED_NGRAM;
+}
+
+/* More stores than RAM holds of codes: those above wait for background work, none is lost. */
+static void more_than_can_wait(void **state)
+{
+    (void)state;
+    enum { MANY = 900 };
+    uint64_t uncoded = cache_self.writer.uncoded;
+    unsigned stored = 0;
+    struct semantic_question question = semantic_test_question(1, 0, 7, 1);
+    assert_int_equal(semantic_test_lookup(&question, &found), RC_OK);
+    for (unsigned n = 0; n < MANY; n++) {
+        uint64_t id;
+        struct digest digest = store_test_digest(n);
+        struct entry_meta meta = store_test_meta(n);
+        memcpy(meta.tenant, question.tenant, sizeof meta.tenant);
+        stored += cache_put(&digest, &meta, question.text, store_test_body(n, 10), &found.vector, &id) == RC_OK;
+    }
+    assert_int_equal(stored, MANY);
+    assert_int_equal(store_test_sync(), RC_OK);
+    refresh_now();
+    assert_int_equal(stats().codes, MANY);
+    print_message("          %u of %u codes found no room at first\n", (unsigned)(cache_self.writer.uncoded - uncoded),
+                  MANY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(found_at_once_after_commit_and_after_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(other_spaces_and_tenants_never_meet, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_left_is_passed_over, setup, teardown),
+        cmocka_unit_test_setup_teardown(tombstones_do_not_crowd_out_the_living, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_was_not_embedded_is_made_later, setup, teardown),
+        cmocka_unit_test_setup_teardown(another_embedder_makes_all_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(lost_codes_are_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(erase_takes_codes_and_secret, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_box_shares, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_nearest_codes, setup, teardown),
+        cmocka_unit_test_setup_teardown(why_there_is_no_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(more_than_can_wait, setup, teardown),
     };
     return cmocka_run_group_tests(tests, group_setup, NULL);
 }
