@@ -148,16 +148,12 @@ static void land(const struct sim_setting *setting, const struct bench_log *log,
 
 /* ---- asking */
 
-static uint32_t nearest_stored(const struct items *items, uint32_t item, float *score)
+/* The nearest that is stored, as one of the item's neighbours; neighbour_count: none. */
+static unsigned nearest_stored(const struct item *asked)
 {
-    const struct item *asked = &items->items[item];
-    for (unsigned i = 0; i < asked->neighbour_count; i++) {
-        if (sim.slot_of[asked->neighbours[i].item] == 0) continue;
-        *score = asked->neighbours[i].score;
-        return asked->neighbours[i].item;
-    }
-    *score = 0;
-    return EVICT_NONE;
+    unsigned i = 0;
+    while (i < asked->neighbour_count && sim.slot_of[asked->neighbours[i].item] == 0) i++;
+    return i;
 }
 
 static void hit(const struct bench_request *request, uint32_t item, struct sim_result *result)
@@ -167,12 +163,11 @@ static void hit(const struct bench_request *request, uint32_t item, struct sim_r
     result->saved_cost += evict_cost(request->upstream_ms, request->tokens_in, request->tokens_out);
 }
 
-static void ask(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+static void ask(const struct sim_setting *setting, const struct bench_log *log, struct items *items,
                 const uint32_t *of_request, unsigned number, struct sim_result *result)
 {
     const struct bench_request *request = &log->requests[number];
     uint32_t item = of_request[number];
-    float score;
     sim.asked[item]++;
     result->requests++;
     result->all_cost += evict_cost(request->upstream_ms, request->tokens_in, request->tokens_out);
@@ -185,19 +180,24 @@ static void ask(const struct sim_setting *setting, const struct bench_log *log, 
         result->followed++;
         return;
     }
-    uint32_t nearest = nearest_stored(items, item, &score);
-    if (nearest != EVICT_NONE && score >= setting->threshold) {
+    struct flight flight = {request->at_s + request->upstream_ms / 1000.0, item, number, EVICT_NONE, 0};
+    unsigned near = nearest_stored(&items->items[item]);
+    if (near < items->items[item].neighbour_count) {
+        flight.nearest = items->items[item].neighbours[near].item;
+        flight.score = items->items[item].neighbours[near].score;
+    }
+    if (flight.score >= setting->threshold && !items_vetoed(items, item, near)) {
         result->semantic++;
-        sim.asked[nearest]++;
-        hit(request, nearest, result);
+        sim.asked[flight.nearest]++;
+        hit(request, flight.nearest, result);
         return;
     }
     result->spent_ms += request->upstream_ms;
     sim.away[item] = 1;
-    flight_add((struct flight){request->at_s + request->upstream_ms / 1000.0, item, number, nearest, score});
+    flight_add(flight);
 }
 
-void sim_run(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+void sim_run(const struct sim_setting *setting, const struct bench_log *log, struct items *items,
              const uint32_t *of_request, struct sim_result *result)
 {
     *result = (struct sim_result){0};
