@@ -5,18 +5,11 @@
 #include <string.h>
 
 #include "app/bench/bench.h"
+#include "app/bench/flights.h"
 #include "platform/check.h"
 #include "platform/rc.h"
 
-enum { FLYING_MAX = 1 << 16, ROW_BYTES = 512 /* of a row besides its texts, about */ };
-
-/* A call under way, or done and not yet applied. */
-struct flight {
-    double done_s;
-    uint32_t item, request;
-    uint32_t nearest; /* item, or EVICT_NONE */
-    float score;
-};
+enum { ROW_BYTES = 512 /* of a row besides its texts, about */ };
 
 static struct {
     struct evict evict;
@@ -25,8 +18,7 @@ static struct {
     uint32_t *free;      /* positions */
     uint32_t *asked;     /* item → how often */
     unsigned char *away; /* item → is being fetched */
-    struct flight *flights;
-    unsigned free_count, flight_count, entries_max;
+    unsigned free_count, entries_max;
 } sim;
 
 void sim_reserve(unsigned entries_max)
@@ -38,7 +30,7 @@ void sim_reserve(unsigned entries_max)
     sim.away = bench_region(ITEMS_MAX, false);
     sim.item_at = bench_region(entries_max * sizeof sim.item_at[0], false);
     sim.free = bench_region(entries_max * sizeof sim.free[0], false);
-    sim.flights = bench_region(FLYING_MAX * sizeof sim.flights[0], false);
+    bench_flights_reserve();
 }
 
 static void start(const struct sim_setting *setting, unsigned item_count)
@@ -54,33 +46,9 @@ static void start(const struct sim_setting *setting, unsigned item_count)
     evict_bounds_set(&sim.evict, setting->entries, setting->bytes);
     evict_tune(&sim.evict, setting->lambda, setting->clusters);
     sim.evict.steps = 0;
-    sim.free_count = sim.flight_count = 0;
+    sim.free_count = 0;
+    bench_flights_clear();
     for (unsigned i = setting->entries; i > 0; i--) sim.free[sim.free_count++] = i - 1;
-}
-
-/* ---- calls under way: a heap by when they are done */
-
-static void flight_add(struct flight flight)
-{
-    CHECK(sim.flight_count < FLYING_MAX);
-    unsigned at = sim.flight_count++;
-    for (; at > 0 && sim.flights[(at - 1) / 2].done_s > flight.done_s; at = (at - 1) / 2)
-        sim.flights[at] = sim.flights[(at - 1) / 2];
-    sim.flights[at] = flight;
-}
-
-static struct flight flight_take(void)
-{
-    struct flight first = sim.flights[0], last = sim.flights[--sim.flight_count];
-    unsigned at = 0;
-    for (unsigned child = 1; child < sim.flight_count; child = 2 * at + 1) {
-        if (child + 1 < sim.flight_count && sim.flights[child + 1].done_s < sim.flights[child].done_s) child++;
-        if (sim.flights[child].done_s >= last.done_s) break;
-        sim.flights[at] = sim.flights[child];
-        at = child;
-    }
-    sim.flights[at] = last;
-    return first;
 }
 
 /* ---- storing */
@@ -115,7 +83,7 @@ static uint64_t bytes_of(const struct bench_request *request)
 }
 
 static void store(const struct sim_setting *setting, const struct items *items, const struct bench_request *request,
-                  const struct flight *flight, struct sim_result *result)
+                  const struct bench_flight *flight, struct sim_result *result)
 {
     uint64_t bytes = bytes_of(request);
     unsigned wanted = evict_wanted(&sim.evict, bytes);
@@ -139,8 +107,8 @@ static void store(const struct sim_setting *setting, const struct items *items, 
 static void land(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
                  double until_s, struct sim_result *result)
 {
-    while (sim.flight_count > 0 && sim.flights[0].done_s <= until_s) {
-        struct flight flight = flight_take();
+    struct bench_flight flight;
+    while (bench_flights_take(until_s, &flight)) {
         sim.away[flight.item] = 0;
         store(setting, items, &log->requests[flight.request], &flight, result);
     }
@@ -180,7 +148,7 @@ static void ask(const struct sim_setting *setting, const struct bench_log *log, 
         result->followed++;
         return;
     }
-    struct flight flight = {request->at_s + request->upstream_ms / 1000.0, item, number, EVICT_NONE, 0};
+    struct bench_flight flight = {request->at_s + request->upstream_ms / 1000.0, item, number, EVICT_NONE, 0};
     unsigned near = nearest_stored(&items->items[item]);
     if (near < items->items[item].neighbour_count) {
         flight.nearest = items->items[item].neighbours[near].item;
@@ -194,7 +162,7 @@ static void ask(const struct sim_setting *setting, const struct bench_log *log, 
     }
     result->spent_ms += request->upstream_ms;
     sim.away[item] = 1;
-    flight_add(flight);
+    bench_flights_add(flight);
 }
 
 void sim_run(const struct sim_setting *setting, const struct bench_log *log, struct items *items,

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Request logs over public question sets, and what `larder bench evict` makes of them. See docs/eviction.md.
 
-    python3 tests/bench/evict_study.py DATA=folder [OUT=folder] [SEEDS=5] [ALPHA=0.9] [WITHIN=0] [PASSES=1]
+    python3 tests/bench/evict_study.py DATA=folder [OUT=folder] [SEEDS=5] [ALPHA=0.9] [WITHIN=0] [PASSES=1] [DRIFT=0]
                                        [SETS=banking77,clinc150,snips,all] [LARDER=program] [options of larder bench evict]
 
 DATA holds banking77/{train,test}.csv, clinc150/data_full.json, snips/*.json, azure_llm_2023/AzureLLMInferenceTrace_conv.csv.
 
 A log is one pass (PASSES: several) over the trace: each arrival gets its time and its tokens from there, and a question: a
 cluster by Zipf's law with exponent ALPHA over the clusters in an order drawn by the seed, then one of its questions by
-Zipf's law with exponent WITHIN (0: all alike). Clusters are the sets' labels: an intent of banking77 or clinc150 (questions
+Zipf's law with exponent WITHIN (0: all alike). With probability DRIFT an arrival makes two clusters change their ranks. Clusters are the sets' labels: an intent of banking77 or clinc150 (questions
 out of scope left out), an intent of snips with all its slots' values. The set `all` is a box that
 serves three applications: each arrival is of one of the sets, all alike, and then of a cluster of that one.
 """
@@ -98,6 +98,9 @@ def write_log(path, sets, arrivals, seed, settings):
         for turn in range(int(settings["PASSES"])):
             for time, context, generated in arrivals:
                 clusters = dice.choice(sets)
+                if dice.random() < float(settings["DRIFT"]):
+                    a, b = dice.randrange(len(clusters)), dice.randrange(len(clusters))
+                    clusters[a], clusters[b] = clusters[b], clusters[a]
                 texts = clusters[ranks[len(clusters)].draw(dice)]
                 text = texts[within[len(texts)].draw(dice)]
                 context, generated = answers.setdefault(text, (context, generated))
@@ -107,7 +110,7 @@ def write_log(path, sets, arrivals, seed, settings):
 
 
 def main(words):
-    settings = {"OUT": "build/evict", "SEEDS": "5", "ALPHA": "0.9", "WITHIN": "0", "PASSES": "1",
+    settings = {"OUT": "build/evict", "SEEDS": "5", "ALPHA": "0.9", "WITHIN": "0", "PASSES": "1", "DRIFT": "0",
                 "SETS": ",".join(SETS) + ",all", "LARDER": "build/x86_64/larder"}
     settings.update(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
     options = [word for word in words if "=" not in word or word.startswith("-")]
