@@ -209,7 +209,8 @@ endif
 
 # --- use
 run: all
-	@$(MAKE) model || echo 'make run: the local model cannot be had (see above):' \
+	@$(MAKE) model || { [ -f $(MODEL) ] && echo 'make run: going on with the $(MODEL) that is there'; } || \
+	  echo 'make run: the local model cannot be had (see above):' \
 	  'only the same questions are answered from the box, not similar ones'
 	@echo 'make run: packages, libraries and program are there; starting $(O)/larder serve $(ARGS)'
 	@exec $(O)/larder serve $(ARGS)
