@@ -161,7 +161,7 @@ ARM      = $(if $(filter aarch64,$(MACHINE)),,$(patsubst build/$(MACHINE)/%,buil
 run-tests:
 	@$(RUN_TESTS) $(call suite,house,$(wildcard tests/house/test_*.py)) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT)) \
 	  $(if $(wildcard tests/e2e/run.sh),--suite e2e --limit 1200 --alone "env LARDER=$(CURDIR)/$(O)/larder sh tests/e2e/run.sh") \
-	  $(if $(wildcard $(ARM)),--suite aarch64 --runner "$(EMULATOR)" $(ARM))
+	  $(if $(wildcard $(ARM)),--suite aarch64 --runner "$(EMULATOR) -E LARDER_EMULATED=1" $(ARM))
 
 unit: tests
 	@$(RUN_TESTS) $(call suite,unit,$(UNIT)) $(call suite,kernel,$(KERNEL)) $(call suite,fault,$(FAULT))
@@ -209,7 +209,8 @@ endif
 
 # --- use
 run: all
-	@$(MAKE) model || echo 'make run: the local model cannot be had (see above):' \
+	@$(MAKE) model || { [ -f $(MODEL) ] && echo 'make run: going on with the $(MODEL) that is there'; } || \
+	  echo 'make run: the local model cannot be had (see above):' \
 	  'only the same questions are answered from the box, not similar ones'
 	@echo 'make run: packages, libraries and program are there; starting $(O)/larder serve $(ARGS)'
 	@exec $(O)/larder serve $(ARGS)
@@ -219,8 +220,20 @@ bench: all $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/bench/bench_*.c))
 	@[ -f tests/bench/run.py ] || { echo 'make bench: there is no tests/bench/run.py yet' >&2; exit 2; }
 	@LARDER=$(CURDIR)/$(O)/larder python3 tests/bench/run.py $(ARGS)
 
-eval: all
-	@echo 'make eval: the semantic tier is not built yet, so there is nothing to judge' >&2; exit 2
+# the public data sets are not ours to ship: DATA names the folder that holds banking77, clinc150 and snips
+EVAL_MODEL ?= $(MODEL)
+EVAL_VENV  := build/venv-eval
+eval: all $(O)/tests/eval/guard_driver
+	@if [ -z "$(DATA)" ]; then echo 'eval: skipped, no data sets: make eval DATA=folder (with banking77, clinc150, snips in it)'; \
+	  else $(MAKE) run-eval; fi
+.PHONY: run-eval
+run-eval: $(if $(filter $(MODEL),$(EVAL_MODEL)),model)
+	@tools/need eval
+	@cmp -s tests/eval/requirements.txt $(EVAL_VENV)/.stamp || { rm -rf $(EVAL_VENV) && python3 -m venv $(EVAL_VENV) && \
+	  $(EVAL_VENV)/bin/pip install -q --disable-pip-version-check -r tests/eval/requirements.txt && \
+	  cp tests/eval/requirements.txt $(EVAL_VENV)/.stamp; }
+	@$(EVAL_VENV)/bin/python tests/eval/run.py --data "$(DATA)" --larder $(O)/larder --driver $(O)/tests/eval/guard_driver \
+	  --model "$(EVAL_MODEL)" --out $(O)/eval $(ARGS)
 
 # --- house
 tidy: all
@@ -259,7 +272,7 @@ help:
 	@echo 'make unit     of these only the native unit, kernel and fault tests; make e2e: only those with real clients'
 	@echo 'make asan     unit, kernel and fault tests under address and undefined-behaviour sanitizers; make tsan: threads'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=20'
-	@echo 'make bench    the figures of docs/benchmarks.md;  make eval: the quality of semantic hits'
+	@echo 'make bench    the figures of docs/benchmarks.md;  make eval DATA=folder: the quality of semantic hits'
 	@echo 'make tidy     format, clang-tidy, include arrows, ban list, lengths, heap map;  make format: rewrites the layout'
 	@echo 'make docs     brings the generated part of docs/configuration.md up to date'
 	@echo 'make size     the stripped binary against its limit;  make same: two builds, equal bytes'

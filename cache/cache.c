@@ -215,8 +215,7 @@ static void account(struct cache *cache, uint32_t position, const struct entry_n
 {
     const struct entry_meta *meta = entry->meta;
     uint32_t neighbour = EXACT_NONE;
-    if (entry->vector && entry->vector->nearest != 0)
-        neighbour = exact_find_id(&cache->exact, entry->vector->nearest);
+    if (entry->vector && entry->vector->nearest != 0) neighbour = exact_find_id(&cache->exact, entry->vector->nearest);
     struct evict_new worth = {.bytes = cost,
                               .tag = exact_at(&cache->exact, position)->tag_low,
                               .cost = evict_cost(meta->upstream_ms, meta->tokens_in, meta->tokens_out),

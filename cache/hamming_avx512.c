@@ -29,8 +29,12 @@ static inline __attribute__((always_inline)) __m512i whole_group(const unsigned 
     return sixteen_distances(bits);
 }
 
+/* Bits of the first codes of a group, in the order of sixteen_distances. */
+static const uint16_t first_of_group[GROUP] = {0x0000, 0x0001, 0x0011, 0x0013, 0x0033, 0x0037, 0x0077, 0x007f,
+                                               0x00ff, 0x01ff, 0x11ff, 0x13ff, 0x33ff, 0x37ff, 0x77ff, 0x7fff};
+
 /* The first `count` codes of a group; nothing behind them is read. */
-static __m512i part_group(const unsigned char *codes, size_t count, __m512i query)
+static inline __attribute__((always_inline)) __m512i part_group(const unsigned char *codes, size_t count, __m512i query)
 {
     __m512i bits[8];
     for (unsigned i = 0; i < 8; i++) {
@@ -69,5 +73,7 @@ void hamming_scan_avx512(const uint64_t query[4], const void *codes, size_t coun
             bound = _mm512_set1_epi32((int)top->bound);
         }
     }
-    if (count) offer_slow(part_group(code, count, q), count, place, top);
+    if (count == 0) return;
+    __m512i distances = part_group(code, count, q);
+    if (_mm512_cmplt_epu32_mask(distances, bound) & first_of_group[count]) offer_slow(distances, count, place, top);
 }

@@ -20,6 +20,6 @@ struct rotate_kernel {
 extern const struct rotate_kernel rotate_kernels[];
 extern const unsigned rotate_kernel_count;
 
-rotate_kernel_round rotate_round_scalar, rotate_round_avx2, rotate_round_avx512, rotate_round_neon;
+rotate_kernel_round rotate_round_scalar, rotate_round_avx2, rotate_round_neon;
 
 #endif

@@ -40,6 +40,15 @@ static int box_create(struct codes *codes)
     return rc;
 }
 
+static int box_number(struct kv_txn *txn, enum codes_box key, uint64_t *number)
+{
+    struct span value;
+    *number = 0;
+    int rc = kv_get(txn, TABLE_BOX, key, &value);
+    if (rc == RC_OK && value.size == sizeof *number) memcpy(number, value.data, sizeof *number);
+    return rc == RC_NOT_FOUND ? RC_OK : rc;
+}
+
 static int box_read(struct codes *codes, struct kv_txn *txn)
 {
     struct span value;
@@ -56,12 +65,9 @@ static int box_read(struct codes *codes, struct kv_txn *txn)
     if (memcmp(row.name, codes_format_name, sizeof row.name) != 0) return RC_CORRUPT;
     if (row.version > CODES_VERSION) return RC_VERSION;
     if (row.version != CODES_VERSION) return RC_CORRUPT; /* no older one exists */
-    rc = kv_get(txn, TABLE_BOX, BOX_EMBEDDER, &value);
-    if (rc == RC_OK && value.size == sizeof embedder) {
-        memcpy(&embedder, value.data, sizeof embedder);
-        codes->embedder = embedder;
-    }
-    return rc == RC_NOT_FOUND ? RC_OK : rc;
+    rc = box_number(txn, BOX_EMBEDDER, &embedder);
+    codes->embedder = embedder;
+    return rc == RC_OK ? box_number(txn, BOX_IDS, &codes->id_mark) : rc;
 }
 
 static int open_locked(struct codes *codes, const char *folder, uint64_t map_bytes, bool read_only)
@@ -75,7 +81,7 @@ static int open_locked(struct codes *codes, const char *folder, uint64_t map_byt
         .readers = KV_READERS_MAX,
         .read_only = read_only,
     };
-    codes->embedder = 0;
+    codes->embedder = codes->id_mark = 0;
     int rc = kv_open(&codes->kv, &options);
     if (rc != RC_OK) return rc == RC_NOT_FOUND ? RC_CORRUPT : rc;
     rc = kv_read_begin(&codes->kv, &txn);
@@ -112,6 +118,13 @@ int codes_embedder_set(struct codes *codes, struct kv_txn *txn, uint64_t embedde
 {
     int rc = kv_put(txn, TABLE_BOX, BOX_EMBEDDER, span_of((const char *)&embedder, sizeof embedder));
     if (rc == RC_OK) codes->embedder = embedder;
+    return rc;
+}
+
+int codes_mark_ids(struct codes *codes, struct kv_txn *txn, uint64_t mark)
+{
+    int rc = kv_put(txn, TABLE_BOX, BOX_IDS, span_of((const char *)&mark, sizeof mark));
+    if (rc == RC_OK) codes->id_mark = mark;
     return rc;
 }
 

@@ -4,6 +4,7 @@
  * Tables:  blocks  (namespace << 24 | kind << 22 | number) → one block
  *          box     1 → format version
  *                  2 → hash of the tag of the embedder whose codes these are
+ *                  3 → mark of ids: codes name only ids below it
  * Kinds:   codes    48 bytes of header (52 on 32-bit systems), 32 bytes a code: the first code lies on a 64-byte line of
  *                   its page. A full block is eight pages of 4 KiB or two of 16 KiB: 1,022 codes. The last block, number
  *                   CODES_TAIL_NUMBER, is the tail: as many codes as it holds, at most 126, so at most a page of 4 KiB; a
@@ -60,6 +61,7 @@ struct codes {
     struct kv kv;
     pthread_rwlock_t gate;         /* readers against closing and opening anew */
     _Atomic uint64_t embedder;     /* hash of the tag whose codes these are; 0: none yet */
+    uint64_t id_mark;              /* ids below may be named here */
     struct codes_scratch *scratch; /* of the writer */
     size_t dirty;                  /* bytes written in this transaction */
     _Atomic uint64_t damaged;      /* blocks dropped */
@@ -91,6 +93,7 @@ int codes_delete(struct codes *codes, struct kv_txn *txn, uint64_t name, const u
                  unsigned *deleted);
 /* Drops the namespace's blocks that break their CRC or have lost their other half. RC_AGAIN: as codes_delete. */
 int codes_verify(struct codes *codes, struct kv_txn *txn, uint64_t name);
+int codes_mark_ids(struct codes *codes, struct kv_txn *txn, uint64_t mark);
 int codes_embedder_set(struct codes *codes, struct kv_txn *txn, uint64_t embedder);
 
 /* ---- reading in place: one namespace's blocks in turn, inside one read transaction */

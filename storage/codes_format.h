@@ -11,7 +11,7 @@
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blocks are written as they lie in memory");
 
 enum codes_table { TABLE_BLOCKS, TABLE_BOX, CODES_TABLES };
-enum codes_box { BOX_FORMAT = 1, BOX_EMBEDDER = 2 };
+enum codes_box { BOX_FORMAT = 1, BOX_EMBEDDER = 2, BOX_IDS = 3 };
 enum codes_kind { KIND_CODES, KIND_SLOTS, KIND_VECTORS, KIND_LOOSE };
 enum codes_flags { CODES_SEALED = 1 /* the vectors; storage issue */ };
 

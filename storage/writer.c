@@ -430,6 +430,7 @@ int writer_start(struct writer *writer, struct entries *entries, struct home *ho
     if (home->read_only) return RC_OK;
     int rc = ids_open(&writer->ids, home->folder, entries->id_mark);
     writer->id_next = writer->ids.mark;
+    writer->codes_doubtful = writer->codes && writer->codes->id_mark > writer->ids.mark;
     if (rc != RC_OK && writer->ids.fd < 0) return rc;
     pthread_attr_t attr;
     pthread_attr_init(&attr);

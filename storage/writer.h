@@ -124,6 +124,7 @@ struct writer {
         uint32_t random;
     } written[COMMIT_ENTRIES]; /* stores of this batch that have codes */
     unsigned written_count;
+    bool codes_doubtful;      /* they may name ids that will be given again */
     uint64_t codes_oldest_us; /* since when a durable entry's code waits; 0: none */
     uint64_t codes_retry_us, codes_logged_us;
 };

@@ -64,6 +64,7 @@ struct batch {
 void writer_codes_before(struct writer *writer, const struct batch *batch);
 void writer_codes_delete(struct writer *writer, const uint64_t *ids, unsigned count);
 void writer_codes_clear(struct writer *writer);
+void writer_codes_doubt(struct writer *writer);
 /* What the batch says about codes, and those that waited long enough. */
 void writer_codes_after(struct writer *writer, const struct batch *batch);
 /* When codes must be written at the latest; UINT64_MAX: none wait. */

@@ -131,10 +131,12 @@ static int work_begin(struct work *work)
 static int work_commit(struct work *work)
 {
     if (!work->open) return RC_OK;
-    uint64_t start = writer_now();
-    int rc = kv_commit(&work->txn);
-    work->open = false;
+    uint64_t start = writer_now(), mark = work->writer->ids.mark;
+    struct codes *codes = work->writer->codes;
+    int rc = codes->id_mark < mark ? codes_mark_ids(codes, &work->txn, mark) : RC_OK;
+    if (rc == RC_OK) rc = kv_commit(&work->txn);
     if (rc != RC_OK) return rc;
+    work->open = false;
     metric_observe_us(&commit_time, writer_now() - start);
     metric_add(&commits, 1);
     metric_add(&stored, work->puts);
@@ -196,6 +198,7 @@ static void work_end(struct work *work, int rc)
     work->open = false;
     writer_count_bytes(writer);
     if (rc == RC_OK) return;
+    writer->codes->id_mark = 0; /* whether it was written is not known */
     metric_add(&lost, work->puts);
     pending_release(writer->pending_codes);
     failed(writer, rc);
@@ -235,19 +238,23 @@ static int delete_named(struct work *work, struct named *named, unsigned count)
 }
 
 /* Which namespace an entry's code is in, its row tells. */
-static void delete_at_most(struct work *work, const uint64_t *ids, unsigned count)
+static int delete_at_most(struct work *work, const uint64_t *ids, unsigned count)
 {
     uint64_t spaces[CODES_DELETES_MAX], embedder = work->writer->codes->embedder;
     struct named named[CODES_DELETES_MAX];
     unsigned named_count = 0;
-    if (entries_spaces(work->writer->entries, ids, count, spaces) != RC_OK) return;
+    if (entries_spaces(work->writer->entries, ids, count, spaces) != RC_OK) return RC_OK; /* tombstones, then */
     for (unsigned i = 0; i < count; i++)
         if (spaces[i] != 0)
             named[named_count++] =
                 (struct named){.name = codes_name(codes_space_tag(spaces[i], embedder)), .id = ids[i]};
-    if (named_count == 0) return;
-    int rc = delete_named(work, named, named_count);
-    if (rc == RC_OK && work->open) rc = put_pending(work); /* one commit for both */
+    return delete_named(work, named, named_count);
+}
+
+/* One commit for all that leaves and what waited to come in. */
+static void delete_end(struct work *work, int rc)
+{
+    if (rc == RC_OK && work->open) rc = put_pending(work);
     work_end(work, rc);
 }
 
@@ -256,19 +263,48 @@ void writer_codes_delete(struct writer *writer, const uint64_t *ids, unsigned co
     static_assert((int)COMMIT_DELETES <= (int)CODES_DELETES_MAX, "a record's ids fit one call");
     struct work work = {.writer = writer};
     if (count == 0 || !ready(writer) || !entries_are_open(writer->entries)) return;
-    delete_at_most(&work, ids, count);
+    delete_end(&work, delete_at_most(&work, ids, count));
+}
+
+/* Ids of several records together: one pass over a namespace for all of them. */
+static int gather(struct work *work, uint64_t *gathered, unsigned *have, const uint64_t *ids, unsigned count)
+{
+    int rc = RC_OK;
+    for (unsigned i = 0; i < count && rc == RC_OK; i++) {
+        gathered[(*have)++] = ids[i];
+        if (*have < CODES_DELETES_MAX) continue;
+        rc = delete_at_most(work, gathered, *have);
+        *have = 0;
+    }
+    return rc;
 }
 
 void writer_codes_before(struct writer *writer, const struct batch *batch)
 {
-    uint64_t position = ring_first(&writer->ring);
+    uint64_t position = ring_first(&writer->ring), gathered[CODES_DELETES_MAX];
+    struct work work = {.writer = writer};
     struct ring_record *record;
-    if (batch->deletes == 0 || !writer->codes) return;
-    writer_codes_delete(writer, writer->owed, batch->owed);
-    while (position < batch->end && (record = ring_at(&writer->ring, &position))) {
-        if (record->kind == RECORD_DELETE) writer_codes_delete(writer, ring_payload(record), record_ids(record));
+    unsigned have = 0;
+    if (batch->deletes == 0 || !ready(writer) || !entries_are_open(writer->entries)) return;
+    int rc = gather(&work, gathered, &have, writer->owed, batch->owed);
+    while (rc == RC_OK && position < batch->end && (record = ring_at(&writer->ring, &position))) {
+        if (record->kind == RECORD_DELETE)
+            rc = gather(&work, gathered, &have, ring_payload(record), record_ids(record));
         position = ring_after(position, record);
     }
+    if (rc == RC_OK && have > 0) rc = delete_at_most(&work, gathered, have);
+    delete_end(&work, rc);
+}
+
+/* When the mark of ids was lost, or put back from a copy: ids that codes name will be given to others. */
+void writer_codes_doubt(struct writer *writer)
+{
+    if (!writer->codes_doubtful) return;
+    writer->codes_doubtful = false;
+    log_warn("store", "the mark of ids in %s is older than the codes: they are made anew in the background",
+             writer->home->folder);
+    writer_codes_clear(writer);
+    writer_tell(writer, FATE_CODES, 0, 0);
 }
 
 /* Before all entries leave. Codes of those that come after are pending still. */

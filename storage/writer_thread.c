@@ -146,6 +146,7 @@ void *writer_main(void *arg)
     start_thread_mask(&set);
     pthread_sigmask(SIG_SETMASK, &set, NULL);
     writer->io = open("/proc/thread-self/io", O_RDONLY | O_CLOEXEC);
+    writer_codes_doubt(writer);
     int rc = writer_ids(writer);
     if (rc != RC_OK)
         log_warn("store", "cannot reserve ids in %s (%s): nothing is stored", writer->home->folder, rc_name(rc));

@@ -30,6 +30,14 @@ static const struct bench_stage stages[] = {
     {"compare", "two reports side by side: A.json B.json [--json]", bench_compare_run},
     {"evict", "a batch's time; of logs, what each policy would have kept: [LOG...] [--threshold 930] [--json]",
      bench_evict_run},
+    {"replay",
+     "a log of requests with and without the cache: LOG [--entries N] [--eviction NAME] [--threshold 930] [--folder "
+     "DIR]",
+     bench_replay_run},
+    {"synthetic", "made-up related vectors: [--entries N] [--requests N] [--clusters N] [--folder DIR] [--json]",
+     bench_synthetic_run},
+    {"stress", "all at once for a while: [--seconds N] [--fibers N] [--entries N] [--folder DIR] [--json]",
+     bench_stress_run},
 };
 
 static int list_stages(FILE *out)

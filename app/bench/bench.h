@@ -33,6 +33,9 @@ int bench_compare_run(const char *const *words, unsigned count);
 int bench_code_run(const char *const *words, unsigned count);
 int bench_projection_run(const char *const *words, unsigned count);
 int bench_evict_run(const char *const *words, unsigned count);
+int bench_replay_run(const char *const *words, unsigned count);
+int bench_synthetic_run(const char *const *words, unsigned count);
+int bench_stress_run(const char *const *words, unsigned count);
 
 /* ---- options: `--name` for a flag, `--name VALUE` for the others */
 enum bench_option_kind { BENCH_FLAG, BENCH_COUNT, BENCH_TEXT };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* app/bench/bench_scan.c — the Hamming scan of 100,000 and 1,000,000 codes: in one array, in mapped blocks as the store
- * has them, and beside it a sweep that only reads the same bytes. All are measured in turn, round by round, each after one
- * untimed pass over its own bytes: what the caches still hold of them is the same for all. */
+ * has them, and beside it a sweep that only reads the same bytes. All take turns of several passes, whose first ones are
+ * not counted: what the caches still hold of its bytes is each one's own doing. */
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -15,6 +15,7 @@
 #include "storage/codes.h"
 
 enum { TOP = 32, BLOCK_SIZE = 32768, BLOCK_HEADER = BLOCK_SIZE - CODES_BLOCK * CODES_CODE_SIZE, QUERIES = 16 };
+enum { WARM = 4, COUNTED = 16 }; /* passes of a turn */
 
 struct scan_bench {
     size_t codes, bytes;
@@ -58,7 +59,6 @@ static void fill(struct scan_bench *bench, size_t codes)
 
 static void scan_flat(struct scan_bench *bench, const uint64_t query[4], struct hamming_top *top)
 {
-    bench_use(bench->sweep(bench->flat, bench->bytes));
     uint64_t since = bench_now_ns();
     hamming_top_start(top, TOP);
     hamming_scan(query, bench->flat, bench->codes, top);
@@ -68,7 +68,6 @@ static void scan_flat(struct scan_bench *bench, const uint64_t query[4], struct 
 
 static void scan_blocks(struct scan_bench *bench, const uint64_t query[4], struct hamming_top *top)
 {
-    bench_use(bench->sweep(bench->blocks, (bench->codes + CODES_BLOCK - 1) / CODES_BLOCK * BLOCK_SIZE));
     uint64_t since = bench_now_ns();
     hamming_top_start(top, TOP);
     const unsigned char *block = bench->blocks + BLOCK_HEADER;
@@ -80,25 +79,32 @@ static void scan_blocks(struct scan_bench *bench, const uint64_t query[4], struc
     bench_sample(&bench->mapped, since);
 }
 
-static void sweep_once(struct scan_bench *bench)
+static void sweep_once(struct scan_bench *bench, const uint64_t query[4], struct hamming_top *top)
 {
-    bench_use(bench->sweep(bench->flat, bench->bytes));
+    (void)query, (void)top;
     uint64_t since = bench_now_ns();
     bench_use(bench->sweep(bench->flat, bench->bytes));
     bench_sample(&bench->swept, since);
 }
 
-static void measure(struct scan_bench *bench, unsigned rounds)
+typedef void one_pass(struct scan_bench *bench, const uint64_t query[4], struct hamming_top *top);
+
+static void one_turn(struct scan_bench *bench, one_pass *pass, struct bench_samples *samples, struct hamming_top *top)
+{
+    unsigned before = samples->count;
+    for (unsigned i = 0; i < WARM; i++) pass(bench, bench->queries[i % QUERIES], top);
+    samples->count = before;
+    for (unsigned i = 0; i < COUNTED; i++) pass(bench, bench->queries[i % QUERIES], top);
+}
+
+static void measure(struct scan_bench *bench, unsigned turns)
 {
     struct hamming_top flat, blocks;
     bench->scan.count = bench->mapped.count = bench->swept.count = 0;
-    for (unsigned i = 0; i < rounds; i++) {
-        const uint64_t *query = bench->queries[i % QUERIES];
-        for (unsigned turn = 0; turn < 3; turn++) { /* whoever comes first changes from round to round */
-            if ((i + turn) % 3 == 0) sweep_once(bench);
-            if ((i + turn) % 3 == 1) scan_flat(bench, query, &flat);
-            if ((i + turn) % 3 == 2) scan_blocks(bench, query, &blocks);
-        }
+    for (unsigned i = 0; i < turns; i++) {
+        one_turn(bench, sweep_once, &bench->swept, NULL);
+        one_turn(bench, scan_flat, &bench->scan, &flat);
+        one_turn(bench, scan_blocks, &bench->mapped, &blocks);
         CHECK(flat.count == blocks.count && memcmp(flat.hits, blocks.hits, flat.count * sizeof flat.hits[0]) == 0);
     }
 }
@@ -123,11 +129,11 @@ static void print_result(struct scan_bench *bench, bool json)
 static void run_size(size_t codes, const char *kernel, sweep_run *sweep, bool json)
 {
     struct scan_bench bench = {.sweep = sweep};
-    unsigned rounds = codes <= 200000 ? 1001 : codes <= 2000000 ? 201 : 21;
+    unsigned turns = codes <= 200000 ? 61 : codes <= 2000000 ? 15 : 3;
     fill(&bench, codes);
-    bench.scan = bench_samples_take(rounds);
-    bench.mapped = bench_samples_take(rounds);
-    bench.swept = bench_samples_take(rounds);
+    bench.scan = bench_samples_take(turns * COUNTED + WARM);
+    bench.mapped = bench_samples_take(turns * COUNTED + WARM);
+    bench.swept = bench_samples_take(turns * COUNTED + WARM);
     for (unsigned i = 0; i < CPU_LEVELS; i++) {
         const char *name = cpu_level_name((enum cpu_level)i);
         if (strcmp(kernel, "all") == 0) {
@@ -136,8 +142,7 @@ static void run_size(size_t codes, const char *kernel, sweep_run *sweep, bool js
             CHECK(bench_kernel(name) == BENCH_DONE && strlen(hamming_variant()) > 0);
             if (strcmp(hamming_variant(), name) != 0) continue; /* a level the scan has no variant for */
         }
-        measure(&bench, rounds / 10 + 1); /* warms up */
-        measure(&bench, rounds);
+        measure(&bench, turns);
         print_result(&bench, json);
         if (strcmp(kernel, "all") != 0) break;
     }

@@ -8,6 +8,7 @@
 
 #include "app/bench/bench.h"
 #include "cache/embed.h"
+#include "cache/guard.h"
 #include "cache/rescore.h"
 #include "cache/rotate.h"
 #include "platform/check.h"
@@ -94,7 +95,7 @@ static unsigned relate_chunk(const struct items *items, uint32_t item, uint32_t 
         float score = (float)dots[i] * items->scales[item] * items->scales[from + i];
         if (score < ITEM_NEAR || from + i == item) continue;
         if (items->items[from + i].first->space != items->items[item].first->space) continue;
-        found[count++] = (struct item_neighbour){from + i, score};
+        found[count++] = (struct item_neighbour){.item = (from + i) & (ITEMS_MAX - 1), .score = score};
     }
     return count;
 }
@@ -110,6 +111,20 @@ static void relate(struct items *items, uint32_t item, struct item_neighbour *ro
     memcpy(kept, room, count * sizeof room[0]);
     items->items[item].neighbours = kept;
     items->items[item].neighbour_count = count;
+}
+
+bool items_vetoed(struct items *items, uint32_t item, unsigned neighbour)
+{
+    static struct guard_text *asked, *stored;
+    if (!asked) asked = bench_region(guard_text_size(), false);
+    if (!stored) stored = bench_region(guard_text_size(), false);
+    struct item_neighbour *near = &items->items[item].neighbours[neighbour];
+    if (near->guarded == 0) {
+        guard_read(items->items[item].first->text, asked);
+        guard_read(items->items[near->item].first->text, stored);
+        near->guarded = guard_vetoes(asked, stored, false) ? 2 : 1;
+    }
+    return near->guarded == 2;
 }
 
 int items_relate(struct items *items)

@@ -14,7 +14,8 @@ enum { ITEMS_MAX = 1 << 17, ITEM_NEIGHBOURS = 256 };
 #define ITEM_NEAR 0.60f
 
 struct item_neighbour {
-    uint32_t item;
+    uint32_t item : 30;
+    uint32_t guarded : 2; /* 0: not asked yet, 1: no veto, 2: vetoed */
     float score;
 };
 
@@ -38,5 +39,7 @@ void items_reserve(struct items *items);
 int items_add(struct items *items, const struct bench_log *log, uint32_t *of_request);
 /* Embeds all and finds the neighbours; without an embedder there are none. Progress on stderr. */
 int items_relate(struct items *items);
+/* Whether a guard speaks against this neighbour's answer; asked once. */
+bool items_vetoed(struct items *items, uint32_t item, unsigned neighbour);
 
 #endif

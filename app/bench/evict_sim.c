@@ -5,18 +5,11 @@
 #include <string.h>
 
 #include "app/bench/bench.h"
+#include "app/bench/flights.h"
 #include "platform/check.h"
 #include "platform/rc.h"
 
-enum { FLYING_MAX = 1 << 16, ROW_BYTES = 512 /* of a row besides its texts, about */ };
-
-/* A call under way, or done and not yet applied. */
-struct flight {
-    double done_s;
-    uint32_t item, request;
-    uint32_t nearest; /* item, or EVICT_NONE */
-    float score;
-};
+enum { ROW_BYTES = 512 /* of a row besides its texts, about */ };
 
 static struct {
     struct evict evict;
@@ -25,8 +18,7 @@ static struct {
     uint32_t *free;      /* positions */
     uint32_t *asked;     /* item → how often */
     unsigned char *away; /* item → is being fetched */
-    struct flight *flights;
-    unsigned free_count, flight_count, entries_max;
+    unsigned free_count, entries_max;
 } sim;
 
 void sim_reserve(unsigned entries_max)
@@ -38,7 +30,7 @@ void sim_reserve(unsigned entries_max)
     sim.away = bench_region(ITEMS_MAX, false);
     sim.item_at = bench_region(entries_max * sizeof sim.item_at[0], false);
     sim.free = bench_region(entries_max * sizeof sim.free[0], false);
-    sim.flights = bench_region(FLYING_MAX * sizeof sim.flights[0], false);
+    bench_flights_reserve();
 }
 
 static void start(const struct sim_setting *setting, unsigned item_count)
@@ -54,33 +46,9 @@ static void start(const struct sim_setting *setting, unsigned item_count)
     evict_bounds_set(&sim.evict, setting->entries, setting->bytes);
     evict_tune(&sim.evict, setting->lambda, setting->clusters);
     sim.evict.steps = 0;
-    sim.free_count = sim.flight_count = 0;
+    sim.free_count = 0;
+    bench_flights_clear();
     for (unsigned i = setting->entries; i > 0; i--) sim.free[sim.free_count++] = i - 1;
-}
-
-/* ---- calls under way: a heap by when they are done */
-
-static void flight_add(struct flight flight)
-{
-    CHECK(sim.flight_count < FLYING_MAX);
-    unsigned at = sim.flight_count++;
-    for (; at > 0 && sim.flights[(at - 1) / 2].done_s > flight.done_s; at = (at - 1) / 2)
-        sim.flights[at] = sim.flights[(at - 1) / 2];
-    sim.flights[at] = flight;
-}
-
-static struct flight flight_take(void)
-{
-    struct flight first = sim.flights[0], last = sim.flights[--sim.flight_count];
-    unsigned at = 0;
-    for (unsigned child = 1; child < sim.flight_count; child = 2 * at + 1) {
-        if (child + 1 < sim.flight_count && sim.flights[child + 1].done_s < sim.flights[child].done_s) child++;
-        if (sim.flights[child].done_s >= last.done_s) break;
-        sim.flights[at] = sim.flights[child];
-        at = child;
-    }
-    sim.flights[at] = last;
-    return first;
 }
 
 /* ---- storing */
@@ -115,7 +83,7 @@ static uint64_t bytes_of(const struct bench_request *request)
 }
 
 static void store(const struct sim_setting *setting, const struct items *items, const struct bench_request *request,
-                  const struct flight *flight, struct sim_result *result)
+                  const struct bench_flight *flight, struct sim_result *result)
 {
     uint64_t bytes = bytes_of(request);
     unsigned wanted = evict_wanted(&sim.evict, bytes);
@@ -139,8 +107,8 @@ static void store(const struct sim_setting *setting, const struct items *items, 
 static void land(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
                  double until_s, struct sim_result *result)
 {
-    while (sim.flight_count > 0 && sim.flights[0].done_s <= until_s) {
-        struct flight flight = flight_take();
+    struct bench_flight flight;
+    while (bench_flights_take(until_s, &flight)) {
         sim.away[flight.item] = 0;
         store(setting, items, &log->requests[flight.request], &flight, result);
     }
@@ -148,16 +116,12 @@ static void land(const struct sim_setting *setting, const struct bench_log *log,
 
 /* ---- asking */
 
-static uint32_t nearest_stored(const struct items *items, uint32_t item, float *score)
+/* The nearest that is stored, as one of the item's neighbours; neighbour_count: none. */
+static unsigned nearest_stored(const struct item *asked)
 {
-    const struct item *asked = &items->items[item];
-    for (unsigned i = 0; i < asked->neighbour_count; i++) {
-        if (sim.slot_of[asked->neighbours[i].item] == 0) continue;
-        *score = asked->neighbours[i].score;
-        return asked->neighbours[i].item;
-    }
-    *score = 0;
-    return EVICT_NONE;
+    unsigned i = 0;
+    while (i < asked->neighbour_count && sim.slot_of[asked->neighbours[i].item] == 0) i++;
+    return i;
 }
 
 static void hit(const struct bench_request *request, uint32_t item, struct sim_result *result)
@@ -167,12 +131,11 @@ static void hit(const struct bench_request *request, uint32_t item, struct sim_r
     result->saved_cost += evict_cost(request->upstream_ms, request->tokens_in, request->tokens_out);
 }
 
-static void ask(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+static void ask(const struct sim_setting *setting, const struct bench_log *log, struct items *items,
                 const uint32_t *of_request, unsigned number, struct sim_result *result)
 {
     const struct bench_request *request = &log->requests[number];
     uint32_t item = of_request[number];
-    float score;
     sim.asked[item]++;
     result->requests++;
     result->all_cost += evict_cost(request->upstream_ms, request->tokens_in, request->tokens_out);
@@ -185,19 +148,24 @@ static void ask(const struct sim_setting *setting, const struct bench_log *log, 
         result->followed++;
         return;
     }
-    uint32_t nearest = nearest_stored(items, item, &score);
-    if (nearest != EVICT_NONE && score >= setting->threshold) {
+    struct bench_flight flight = {request->at_s + request->upstream_ms / 1000.0, item, number, EVICT_NONE, 0};
+    unsigned near = nearest_stored(&items->items[item]);
+    if (near < items->items[item].neighbour_count) {
+        flight.nearest = items->items[item].neighbours[near].item;
+        flight.score = items->items[item].neighbours[near].score;
+    }
+    if (flight.score >= setting->threshold && !items_vetoed(items, item, near)) {
         result->semantic++;
-        sim.asked[nearest]++;
-        hit(request, nearest, result);
+        sim.asked[flight.nearest]++;
+        hit(request, flight.nearest, result);
         return;
     }
     result->spent_ms += request->upstream_ms;
     sim.away[item] = 1;
-    flight_add((struct flight){request->at_s + request->upstream_ms / 1000.0, item, number, nearest, score});
+    bench_flights_add(flight);
 }
 
-void sim_run(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+void sim_run(const struct sim_setting *setting, const struct bench_log *log, struct items *items,
              const uint32_t *of_request, struct sim_result *result)
 {
     *result = (struct sim_result){0};

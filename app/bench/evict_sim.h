@@ -2,8 +2,8 @@
 /* app/bench/evict_sim.h — what a policy would have kept: a log run against cache/evict.c, without a store behind it.
  *
  * Simulated: a request is an exact hit when it is stored, follows when the same is being fetched, is a semantic hit when the
- *          nearest stored item of its space scores at least the threshold, else a miss. A miss stores its answer when its call is
- *          done. Victims leave in the batches of cache/cache.c. Guards are not asked, answers do not expire.
+ *          nearest stored item of its space scores at least the threshold and no guard speaks against it, else a miss. A miss
+ *          stores its answer when its call is done. Victims leave in the batches of cache/cache.c. Answers do not expire.
  * EVICT_SIM_KEEP is no policy of the product but a yardstick: it remembers how often each item was asked for since the
  *          start, whether stored or not, and lets the seldomest leave. Under a fixed popularity hardly anything does better.
  * Owner:   struct sim_result is the caller's; scratch is this module's.
@@ -35,7 +35,7 @@ struct sim_result {
 
 /* Once, for capacities up to `entries_max`. */
 void sim_reserve(unsigned entries_max);
-void sim_run(const struct sim_setting *setting, const struct bench_log *log, const struct items *items,
+void sim_run(const struct sim_setting *setting, const struct bench_log *log, struct items *items,
              const uint32_t *of_request, struct sim_result *result);
 
 #endif

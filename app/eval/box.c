@@ -28,6 +28,8 @@ enum {
     ARENA_SIZE = 4 << 20,
     TTL_S = 30 * 24 * 3600,
     PUT_TRIES = 5000, /* of a millisecond each, while the writer is behind */
+    SYNC_EVERY = 256, /* puts: half of the codes that may wait for their commit */
+    SYNC_US = 60 * 1000 * 1000,
 };
 
 static struct {
@@ -40,6 +42,7 @@ static struct {
     size_t text_size;
     uint64_t space;
     const struct entry_vector *vector;
+    unsigned puts;
 } box = {.vectors = -1};
 
 /* ---- opening */
@@ -197,18 +200,19 @@ static struct digest digest_of(uint64_t space, struct span key, struct span text
     return digest;
 }
 
-/* The writer may be behind: an evaluation waits for it, where the gateway would not store. */
+/* The writer may be behind: an evaluation waits for it, where the gateway would not store, or would make the code later. */
 static int store(uint64_t space, struct span key, struct span text, const struct entry_vector *vector)
 {
     struct digest digest = digest_of(space, key, text);
     struct entry_meta meta = {.created_us = clock_wall_us(), .ttl_s = TTL_S, .provider = "eval", .model = "eval"};
+    struct span query = text.size <= ENTRY_QUERY_MAX ? text : span_of(NULL, 0);
     uint64_t id;
     int rc = RC_FULL;
     for (unsigned i = 0; i < PUT_TRIES && rc == RC_FULL; i++) {
-        rc = cache_put(&digest, &meta, text, key, vector, &id);
+        rc = cache_put(&digest, &meta, query, key, vector, &id);
         if (rc == RC_FULL) (void)fiber_sleep_until(clock_monotonic_us() + CLOCK_SECOND / 1000);
     }
-    return rc;
+    return rc == RC_OK && ++box.puts % SYNC_EVERY == 0 ? cache_sync(clock_monotonic_us() + SYNC_US) : rc;
 }
 
 static int vector_of(uint64_t space, struct span text, struct entry_vector *vector)

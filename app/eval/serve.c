@@ -342,12 +342,12 @@ static void serve(void *arg)
     struct span line;
     int rc;
     (void)arg;
-    while ((rc = lines_next(&eval.lines, STDIN_FILENO, &line)) == RC_OK) {
-        rc = answer(line, &out);
-        if (rc == RC_OK) rc = flush(&out);
-        if (rc != RC_OK) break;
+    int answered = RC_OK;
+    while (answered == RC_OK && (rc = lines_next(&eval.lines, STDIN_FILENO, &line)) == RC_OK) {
+        answered = answer(line, &out);
+        if (answered == RC_OK) answered = flush(&out);
     }
-    if (rc == RC_IO || rc == RC_TOO_LARGE) (void)fail("cannot read a line", rc);
+    if (rc != RC_OK && rc != RC_EMPTY) (void)fail("cannot read a line", rc);
     eval.code = rc == RC_EMPTY ? 0 : 1;
     loop_stop();
 }

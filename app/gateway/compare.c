@@ -128,6 +128,14 @@ uint32_t compare_vetoes_that_count(struct span a, struct span b, uint32_t vetoes
     return vetoes & counting;
 }
 
+enum compare_verdict compare_judge(float cosine, uint32_t vetoes)
+{
+    if (vetoes & ~BIT(GUARD_NEG)) return COMPARE_OTHER;
+    if (vetoes) return cosine < COMPARE_NEGATED_MAX ? COMPARE_OTHER : COMPARE_UNSURE;
+    if (cosine >= COMPARE_SAME_MIN) return COMPARE_SAME;
+    return cosine < COMPARE_OTHER_MAX ? COMPARE_OTHER : COMPARE_UNSURE;
+}
+
 struct job {
     struct span a, b;
     float *vectors[2];
@@ -140,9 +148,10 @@ struct job {
 static void job_run(void *arg)
 {
     struct job *job = arg;
+    unsigned pieces;
     job->rc = RC_OK;
-    if (job->embed) job->rc = embed_text_pieces(job->a, true, job->vectors[0], NULL, NULL);
-    if (job->embed && job->rc == RC_OK) job->rc = embed_text_pieces(job->b, true, job->vectors[1], NULL, NULL);
+    if (job->embed) job->rc = embed_text_pieces(job->a, true, job->vectors[0], NULL, &pieces);
+    if (job->embed && job->rc == RC_OK) job->rc = embed_text_pieces(job->b, true, job->vectors[1], NULL, &pieces);
     guard_read(job->a, job->read[0]);
     guard_read(job->b, job->read[1]);
     job->vetoes = guard_vetoes(job->read[0], job->read[1], false);
@@ -184,7 +193,7 @@ static int compare_near(struct span a, struct span b, struct arena *arena, struc
     if (rc != RC_OK) return rc;
     result->vetoes = compare_vetoes_that_count(a, b, job.vetoes);
     result->cosine = dot(job.vectors[0], job.vectors[1], embed_current()->dim);
-    result->same = result->vetoes == 0 && result->cosine >= COMPARE_COSINE_MIN;
+    result->verdict = compare_judge(result->cosine, result->vetoes);
     return RC_OK;
 }
 
@@ -192,7 +201,7 @@ int compare_answers(struct span a, struct span b, struct arena *arena, struct co
 {
     *result = (struct comparison){0};
     if (compare_equal(a, b, arena)) {
-        result->same = result->equal = true;
+        result->equal = true; /* and the verdict is COMPARE_SAME */
         return RC_OK;
     }
     size_t mark = arena_mark(arena);

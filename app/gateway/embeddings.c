@@ -175,9 +175,10 @@ static int refuse_job(struct request *r, const struct job *job, int rc)
     }
     reply_defaults(&reply, 503);
     reply.retry_after_s = 1;
-    struct span message = rc == RC_AGAIN     ? SPAN("The model is still being read; try again in a moment.")
-                          : rc == RC_CORRUPT ? SPAN("The box's model file is damaged; its operator must import it anew.")
-                                             : SPAN("The box is computing too much already; try again in a moment.");
+    struct span message = rc == RC_AGAIN ? SPAN("The model is still being read; try again in a moment.")
+                          : rc == RC_CORRUPT
+                              ? SPAN("The box's model file is damaged; its operator must import it anew.")
+                              : SPAN("The box is computing too much already; try again in a moment.");
     reply_error_with(r, &reply, rc == RC_CORRUPT ? "model_damaged" : "overloaded", message);
     return rc;
 }

@@ -25,12 +25,13 @@ static struct metric checks_total = {.name = "larder_semantic_shadow_checks_tota
 static struct metric left_out[] = {
     {.name = "larder_semantic_unlabelled_total",
      .labels = "reason=\"busy\"",
-     .help = "Answers that could have been compared with a candidate's and were not",
+     .help = "Answers that a candidate's was not, or could not be, compared with",
      .kind = METRIC_COUNTER},
     {.name = "larder_semantic_unlabelled_total", .labels = "reason=\"gone\"", .kind = METRIC_COUNTER},
     {.name = "larder_semantic_unlabelled_total", .labels = "reason=\"failed\"", .kind = METRIC_COUNTER},
+    {.name = "larder_semantic_unlabelled_total", .labels = "reason=\"unsure\"", .kind = METRIC_COUNTER},
 };
-enum left { LEFT_BUSY, LEFT_GONE, LEFT_FAILED };
+enum left { LEFT_BUSY, LEFT_GONE, LEFT_FAILED, LEFT_UNSURE };
 
 int shadow_reserve(const struct config *config)
 {
@@ -65,8 +66,12 @@ static int compare(struct request *r, const struct fresh *fresh, enum learn_sour
     struct comparison result;
     int rc = read_both(r, fresh, texts);
     if (rc == RC_OK) rc = compare_answers(texts[0], texts[1], r->x->arena, &result);
-    if (rc == RC_OK) learn_label(r->semantic.unit, r->semantic.found.score, result.same, source);
-    return rc;
+    if (rc != RC_OK) return rc;
+    if (result.verdict == COMPARE_UNSURE)
+        metric_add(&left_out[LEFT_UNSURE], 1);
+    else
+        learn_label(r->semantic.unit, r->semantic.found.score, result.verdict == COMPARE_SAME, source);
+    return RC_OK;
 }
 
 static void label(struct request *r, const struct fresh *fresh, enum learn_source source)
@@ -138,8 +143,12 @@ static bool budget_take(const struct request *r)
 void shadow_check(struct request *r)
 {
     struct flight_answer answer;
-    if (checks >= SHADOW_CHECKS_MAX || fiber_cancelled() || !is_payable(r) || !is_drawn(r) || !budget_take(r)) return;
+    if (checks >= SHADOW_CHECKS_MAX || fiber_cancelled() || !is_payable(r) || !is_drawn(r)) return;
     if (!flight_place_take(r)) return;
+    if (!budget_take(r)) {
+        flight_place_give();
+        return;
+    }
     checks++;
     metric_add(&checks_total, 1);
     int rc = flight_ask(r, &answer);

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Request logs over public question sets, and what `larder bench evict` makes of them. See docs/eviction.md.
 
-    python3 tests/bench/evict_study.py DATA=folder [OUT=folder] [SEEDS=5] [ALPHA=0.9] [WITHIN=0] [PASSES=1]
-                                       [SETS=banking77,clinc150,snips] [LARDER=program] [options of larder bench evict]
+    python3 tests/bench/evict_study.py DATA=folder [OUT=folder] [SEEDS=5] [ALPHA=0.9] [WITHIN=0] [PASSES=1] [DRIFT=0]
+                                       [SETS=banking77,clinc150,snips,all] [LARDER=program] [options of larder bench evict]
 
 DATA holds banking77/{train,test}.csv, clinc150/data_full.json, snips/*.json, azure_llm_2023/AzureLLMInferenceTrace_conv.csv.
 
 A log is one pass (PASSES: several) over the trace: each arrival gets its time and its tokens from there, and a question: a
 cluster by Zipf's law with exponent ALPHA over the clusters in an order drawn by the seed, then one of its questions by
-Zipf's law with exponent WITHIN (0: all alike). Clusters are the sets' labels: an intent of banking77 or clinc150 (questions
-out of scope left out), an intent of snips with all its slots' values.
+Zipf's law with exponent WITHIN (0: all alike). With probability DRIFT an arrival makes two clusters change their ranks. Clusters are the sets' labels: an intent of banking77 or clinc150 (questions
+out of scope left out), an intent of snips with all its slots' values. The set `all` is a box that
+serves three applications: each arrival is of one of the sets, all alike, and then of a cluster of that one.
 """
 import bisect
 import csv
@@ -85,17 +86,22 @@ class Zipf:
         return bisect.bisect_left(self.sums, dice.random() * self.sums[-1])
 
 
-def write_log(path, clusters, arrivals, seed, settings):
+def write_log(path, sets, arrivals, seed, settings):
     dice = random.Random(seed)
-    clusters = [dice.sample(texts, len(texts)) for texts in dice.sample(clusters, len(clusters))]
-    ranks = Zipf(len(clusters), float(settings["ALPHA"]))
-    within = {count: Zipf(count, float(settings["WITHIN"])) for count in {len(texts) for texts in clusters}}
+    sets = [[dice.sample(texts, len(texts)) for texts in dice.sample(clusters, len(clusters))] for clusters in sets]
+    ranks = {len(clusters): Zipf(len(clusters), float(settings["ALPHA"])) for clusters in sets}
+    sizes = {len(texts) for clusters in sets for texts in clusters}
+    within = {size: Zipf(size, float(settings["WITHIN"])) for size in sizes}
     length = arrivals[-1][0] + 1
     answers = {}  # a question's answer has the same length every time
     with open(path, "w", encoding="utf-8") as out:
         for turn in range(int(settings["PASSES"])):
             for time, context, generated in arrivals:
-                texts = clusters[ranks.draw(dice)]
+                clusters = dice.choice(sets)
+                if dice.random() < float(settings["DRIFT"]):
+                    a, b = dice.randrange(len(clusters)), dice.randrange(len(clusters))
+                    clusters[a], clusters[b] = clusters[b], clusters[a]
+                texts = clusters[ranks[len(clusters)].draw(dice)]
                 text = texts[within[len(texts)].draw(dice)]
                 context, generated = answers.setdefault(text, (context, generated))
                 line = {"t": round(turn * length + time, 6), "text": text, "prompt_tokens": context,
@@ -104,8 +110,8 @@ def write_log(path, clusters, arrivals, seed, settings):
 
 
 def main(words):
-    settings = {"OUT": "build/evict", "SEEDS": "5", "ALPHA": "0.9", "WITHIN": "0", "PASSES": "1",
-                "SETS": ",".join(SETS), "LARDER": "build/x86_64/larder"}
+    settings = {"OUT": "build/evict", "SEEDS": "5", "ALPHA": "0.9", "WITHIN": "0", "PASSES": "1", "DRIFT": "0",
+                "SETS": ",".join(SETS) + ",all", "LARDER": "build/x86_64/larder"}
     settings.update(word.split("=", 1) for word in words if "=" in word and not word.startswith("-"))
     options = [word for word in words if "=" not in word or word.startswith("-")]
     if "DATA" not in settings:
@@ -113,11 +119,12 @@ def main(words):
     os.makedirs(settings["OUT"], exist_ok=True)
     arrivals = arrivals_of(settings["DATA"])
     for name in settings["SETS"].split(","):
-        clusters = clusters_of(SETS[name](settings["DATA"]))
+        sets = [clusters_of(SETS[one](settings["DATA"])) for one in (SETS if name == "all" else [name])]
         paths = [f"{settings['OUT']}/{name}-{seed}.jsonl" for seed in range(1, int(settings["SEEDS"]) + 1)]
         for seed, path in enumerate(paths, 1):
-            write_log(path, clusters, arrivals, seed, settings)
-        print(f"{name}: {sum(map(len, clusters))} questions in {len(clusters)} clusters", flush=True)
+            write_log(path, sets, arrivals, seed, settings)
+        questions = sum(len(texts) for clusters in sets for texts in clusters)
+        print(f"{name}: {questions} questions in {sum(map(len, sets))} clusters", flush=True)
         subprocess.run([settings["LARDER"], "bench", "evict", *paths, *options], check=True)
 
 

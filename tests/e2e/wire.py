@@ -80,6 +80,8 @@ class Answer:
     def _text(self, serial, name, question):
         if "empty" in self.steer:
             return ""
+        if "say" in self.steer:             # only by Upstream.force: these words and no others
+            return self.steer["say"]
         text = "Answer #%d of %s to: %s%s" % (serial, name, question[:160], TAIL)
         if "tokens" in self.steer:
             text += "".join(" token%d" % i for i in range(int(self.steer["tokens"])))

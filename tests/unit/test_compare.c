@@ -11,6 +11,7 @@
 #include "app/gateway/compare.h"
 #include "app/gateway/gateway.h"
 #include "cache/guard.h"
+#include "platform/file.h"
 #include "platform/rc.h"
 
 enum { ROOM = 4 << 20 };
@@ -100,6 +101,81 @@ static void test_which_guards_count(void **state)
     assert_int_equal(compare_vetoes_that_count(brief, brief, 0), 0);
 }
 
+static void test_verdicts(void **state)
+{
+    static const struct {
+        float cosine;
+        uint32_t vetoes;
+        enum compare_verdict verdict;
+    } rows[] = {
+        {0.80F, 0, COMPARE_SAME},
+        {0.79F, 0, COMPARE_UNSURE},
+        {0.55F, 0, COMPARE_UNSURE},
+        {0.54F, 0, COMPARE_OTHER},
+        {0.99F, BIT(GUARD_NUM), COMPARE_OTHER},
+        {0.99F, BIT(GUARD_NEG), COMPARE_UNSURE},
+        {0.69F, BIT(GUARD_NEG), COMPARE_OTHER},
+        {0.99F, BIT(GUARD_NEG) | BIT(GUARD_ANT), COMPARE_OTHER},
+    };
+    (void)state;
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        assert_int_equal(compare_judge(rows[i].cosine, rows[i].vetoes), rows[i].verdict);
+}
+
+struct pair {
+    struct span a, b;
+    double cosine;
+    bool same;
+};
+
+static struct pair read_pair(struct span line)
+{
+    const struct json_value *root;
+    struct pair pair = {0};
+    assert_int_equal(json_parse(&gateway.scratch, line, &root, NULL), RC_OK);
+    pair.a = json_string(json_get(root, "a"));
+    pair.b = json_string(json_get(root, "b"));
+    pair.same = json_is_true(json_get(root, "same"));
+    assert_int_equal(json_double(json_get(root, "cosine"), &pair.cosine), RC_OK);
+    return pair;
+}
+
+static enum compare_verdict judge(const struct pair *pair)
+{
+    struct guard_text *read[2];
+    for (unsigned i = 0; i < 2; i++) {
+        read[i] = arena_take(&arena, guard_text_size(), 64);
+        assert_non_null(read[i]);
+    }
+    if (compare_equal(pair->a, pair->b, &arena)) return COMPARE_SAME;
+    guard_read(pair->a, read[0]);
+    guard_read(pair->b, read[1]);
+    uint32_t vetoes = compare_vetoes_that_count(pair->a, pair->b, guard_vetoes(read[0], read[1], false));
+    return compare_judge((float)pair->cosine, vetoes);
+}
+
+/* The figures of docs/semantic.md; the cosines in the file are the local model's. */
+static void test_pairs_of_answers(void **state)
+{
+    static char text[32768];
+    unsigned counts[2][3] = {{0}};
+    size_t size = 0;
+    (void)state;
+    assert_int_equal(file_read("tests/data/answer_pairs.jsonl", text, sizeof text, &size), RC_OK);
+    for (struct span line, rest = span_of(text, size); rest.size;) {
+        rest = span_cut(rest, '\n', &line);
+        struct pair pair = read_pair(line);
+        counts[pair.same][judge(&pair)]++;
+        arena_reset(&arena, 0);
+    }
+    print_message("same: %u same, %u other, %u unsure; different: %u same, %u other, %u unsure\n", counts[1][0],
+                  counts[1][1], counts[1][2], counts[0][0], counts[0][1], counts[0][2]);
+    assert_int_equal(counts[1][COMPARE_SAME], 21);
+    assert_int_equal(counts[1][COMPARE_OTHER], 1);
+    assert_int_equal(counts[0][COMPARE_SAME], 1);
+    assert_int_equal(counts[0][COMPARE_OTHER], 29);
+}
+
 /* ---- texts of replies */
 
 static void expect_text(enum dialect dialect, enum entry_form form, const char *body, const char *want)
@@ -172,6 +248,8 @@ int main(void)
         cmocka_unit_test(test_what_changes_the_meaning_does),
         cmocka_unit_test(test_the_beginning_of_a_long_answer),
         cmocka_unit_test(test_which_guards_count),
+        cmocka_unit_test(test_verdicts),
+        cmocka_unit_test(test_pairs_of_answers),
         cmocka_unit_test(test_texts_of_every_form),
         cmocka_unit_test(test_replies_that_say_nothing),
     };

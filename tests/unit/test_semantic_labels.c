@@ -46,7 +46,7 @@ int __wrap_embed_text_pieces(struct span text, bool truncate, float *vector, uin
 {
     (void)truncate;
     (void)ids;
-    (void)count;
+    *count = 1;
     memset(vector, 0, TEST_DIM * sizeof *vector);
     vector[(unsigned char)text.data[0] % TEST_DIM] = 1;
     embedded++;
