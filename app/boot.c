@@ -11,6 +11,7 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+#include "app/gateway/probe.h"
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
@@ -207,6 +208,7 @@ static void close_all(void)
     server_stop(&boot.api);
     server_stop(&boot.admin);
     control_close();
+    probe_stop();
     gateway_close();
     semantic_stop();
     cache_close();
@@ -219,6 +221,7 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
+    probe_start(&boot.background);
     (void)semantic_start(boot.data);
     boot.ready = true;
     int rc = loop_run();

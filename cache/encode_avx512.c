@@ -134,7 +134,10 @@ static inline __attribute__((always_inline)) void tokens_by_panels(const struct 
 BLOCKS(1)
 BLOCKS(2)
 BLOCKS(3)
-BLOCKS(4) BLOCKS(5) BLOCKS(6) BLOCKS(7) BLOCKS(8)
+BLOCKS(4)
+BLOCKS(5)
+BLOCKS(6)
+BLOCKS(7) BLOCKS(8)
 
     static void block(const struct model_linear *linear, unsigned panel, unsigned panels, const void *packed,
                       unsigned tokens, int32_t *sums)
