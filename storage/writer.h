@@ -128,6 +128,7 @@ struct writer {
     bool codes_doubtful;      /* they may name ids that will be given again */
     uint64_t codes_oldest_us; /* since when a durable entry's code waits; 0: none */
     uint64_t codes_retry_us, codes_logged_us;
+    unsigned codes_unread; /* times in a row that the file could not be opened */
 };
 
 /* Watches a map for faults (storage/home.h). */
