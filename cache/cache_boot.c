@@ -186,7 +186,7 @@ static void open_codes(struct cache *cache, struct cache_boot *boot)
     else if (rc == RC_CORRUPT)
         codes_aside(cache, boot, reason);
     rc = codes_open(&cache->codes, cache->home.codes, map, cache->read_only);
-    if (rc == RC_CORRUPT && !cache->read_only) {
+    if ((rc == RC_CORRUPT || rc == RC_IO) && !cache->read_only) { /* they can be made again: not worth a second try */
         codes_aside(cache, boot, "its tables do not make sense");
         rc = codes_open(&cache->codes, cache->home.codes, map, false);
     }

@@ -8,7 +8,9 @@
  * vec_power(n)                             2^n for whole n in −126 … 127
  * vec_sums vec_bytes                       from int32, from int8; vec_store_bytes: rounded to the nearest, 0 … 255
  */
-/* No include guard: one inclusion a variant. */
+#ifndef CACHE_ENCODE_MATH_INC_H
+#define CACHE_ENCODE_MATH_INC_H
+
 #include "cache/encode_kernels.h"
 
 static inline float vec_root(float x)
@@ -206,3 +208,5 @@ static void pool(const float *x, unsigned rows, unsigned count, float *vector)
 }
 
 const struct encode_math ENCODE_MATH = {embed, norm, quantise, unscale, gelu, attend, pool};
+
+#endif

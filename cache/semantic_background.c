@@ -98,28 +98,35 @@ static void census_job(void *arg)
     job->rc = codes_census(&cache_self.codes, &job->census, self->ids);
 }
 
-/* The queue takes them later as well: the next pass finds them again. */
-static void drop_dead(uint64_t name, unsigned count)
+/* A full queue takes them with the next pass. */
+static void uncode(uint64_t name, const uint64_t *ids, unsigned count)
+{
+    self->dropped += count;
+    for (unsigned from = 0; from < count; from += COMMIT_DELETES) {
+        unsigned some = count - from < COMMIT_DELETES ? count - from : COMMIT_DELETES;
+        if (writer_uncode(&cache_self.writer, name, ids + from, some) != RC_OK) return;
+    }
+}
+
+/* Marks whose code was seen; drops the codes of those that are gone, and those with a damaged vector. */
+static void compare(const struct codes_census *census)
 {
     uint64_t *ids = self->ids;
     unsigned dead = 0;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < census->count; i++) {
         uint32_t position = exact_find_id(&cache_self.exact, ids[i]);
         if (position == EXACT_NONE)
             ids[dead++] = ids[i];
         else
             mark(position);
     }
-    self->dropped += dead;
-    for (unsigned from = 0; from < dead; from += COMMIT_DELETES) {
-        unsigned some = dead - from < COMMIT_DELETES ? dead - from : COMMIT_DELETES;
-        if (writer_uncode(&cache_self.writer, name, ids + from, some) != RC_OK) return;
-    }
+    uncode(census->name, ids, dead);
+    uncode(census->name, ids + CODES_BLOCK - census->bad, census->bad);
 }
 
-static int count_codes(void)
+static int count_codes(bool vectors)
 {
-    struct census_job job = {0};
+    struct census_job job = {.census.vectors = vectors};
     uint64_t codes = 0;
     memset(self->marks, 0, self->marks_size);
     for (;;) {
@@ -129,7 +136,7 @@ static int count_codes(void)
         if (job.rc != RC_OK) break;
         codes += job.census.count;
         if (job.census.broken > broken) (void)writer_uncode(&cache_self.writer, job.census.name, NULL, 0);
-        drop_dead(job.census.name, job.census.count);
+        compare(&job.census);
         if (pause_for(PAUSE_US) != RC_OK) return RC_CANCELLED;
     }
     self->counts.codes = codes;
@@ -270,14 +277,14 @@ static int make_missing(uint64_t below)
 /* ---- passes */
 
 /* Entries whose codes are on their way are none of its business: ids from `below` on. */
-static int pass(void)
+static int pass(bool vectors)
 {
     struct cache *cache = &cache_self;
     uint64_t next = cache->writer.id_next, oldest = pending_oldest(&cache->pending);
     self->seen_lost = cache->codes_lost;
     self->seen_uncoded = cache->writer.uncoded;
     self->missing = 0;
-    int rc = count_codes();
+    int rc = count_codes(vectors);
     if (rc == RC_OK && embed_ready()) rc = make_missing(oldest < next ? oldest : next);
     self->passes += rc == RC_OK;
     self->incomplete = rc != RC_OK || !embed_ready();
@@ -285,14 +292,19 @@ static int pass(void)
     return rc;
 }
 
-int semantic_refresh(void)
+static int run_pass(bool vectors)
 {
     if (embed_current()->kind == EMBED_NONE || cache_self.read_only) return RC_EMPTY;
     if (self->runs) return RC_AGAIN;
     self->runs = true;
-    int rc = pass();
+    int rc = pass(vectors);
     self->runs = false;
     return rc;
+}
+
+int semantic_refresh(void)
+{
+    return run_pass(true);
 }
 
 static bool is_due(uint64_t now)
@@ -309,7 +321,8 @@ static void background(void *arg)
     (void)arg;
     int rc = pause_for(START_US);
     while (rc == RC_OK) {
-        if (embed_ready() && is_due(clock_monotonic_us())) (void)semantic_refresh();
+        if (embed_ready() && is_due(clock_monotonic_us()))
+            (void)run_pass(self->ended_us == 0); /* vectors are read once a boot */
         rc = pause_for(LOOK_US);
     }
     self->fiber = NULL;

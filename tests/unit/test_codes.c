@@ -458,7 +458,7 @@ static void small_namespaces_are_cheap(void **state)
     (void)state;
     static const struct {
         unsigned spaces, each;
-    } rows[] = {{10000, 1}, {1500, 10}, {150, 100}, {1, 15000}};
+    } rows[] = {{3000, 1}, {400, 10}, {50, 100}, {1, 5000}};
     for (unsigned r = 0; r < sizeof rows / sizeof rows[0]; r++) {
         uint64_t id = 0;
         for (unsigned each = 0; each < rows[r].each; each++) {
