@@ -194,6 +194,11 @@ int bench_box_answer(uint64_t id, const struct digest *digest, struct arena *are
     return RC_OK;
 }
 
+struct bench_summary bench_box_summarise(struct bench_samples *samples)
+{
+    return samples->count > 0 ? bench_summarise(samples) : (struct bench_summary){0};
+}
+
 uint64_t bench_box_file_bytes(const char *name)
 {
     char path[FILE_PATH_MAX];

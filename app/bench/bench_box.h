@@ -37,6 +37,8 @@ int bench_box_put(const struct digest *digest, const struct entry_meta *meta, st
                   const struct entry_vector *vector, uint64_t *id);
 /* The answer of an entry as the gateway serves it: from Hot, else read from the store and put there. */
 int bench_box_answer(uint64_t id, const struct digest *digest, struct arena *arena, struct span *body);
+/* Zeros when nothing was sampled. */
+struct bench_summary bench_box_summarise(struct bench_samples *samples);
 uint64_t bench_box_file_bytes(const char *name);
 size_t bench_box_private(void);
 

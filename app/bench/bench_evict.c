@@ -157,6 +157,12 @@ static double ratio(const struct sim_result *r)
     return (double)(r->exact + r->semantic) / r->requests;
 }
 
+/* By which part more; 0 when there is nothing to compare with. */
+static double more(double one, double other)
+{
+    return other > 0 ? one / other - 1 : 0;
+}
+
 static double saved(const struct sim_result *r)
 {
     return (double)r->saved_cost / (double)r->all_cost;
@@ -171,13 +177,13 @@ static struct figures figures_of(int policy, unsigned place)
     struct figures f = {.over_least = 1e9, .over_most = -1e9};
     for (unsigned i = 0; i < study.log_count; i++) {
         const struct sim_result *r = &study.results[i][policy][place], *l = &study.results[i][lru][place];
-        double over = ratio(r) / ratio(l) - 1, n = study.log_count;
+        double over = more(ratio(r), ratio(l)), n = study.log_count;
         f.hit += ratio(r) / n;
         f.exact += (double)r->exact / r->requests / n;
         f.semantic += (double)r->semantic / r->requests / n;
         f.followed += (double)r->followed / r->requests / n;
         f.saved += saved(r) / n;
-        f.saved_over += (saved(r) / saved(l) - 1) / n;
+        f.saved_over += more(saved(r), saved(l)) / n;
         f.over += over / n;
         f.steps += r->victims > 0 ? (double)r->steps / r->victims / n : 0;
         if (over < f.over_least) f.over_least = over;

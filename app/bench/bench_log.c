@@ -87,11 +87,13 @@ static const char *read_line(struct span text, struct keeper *keeper, struct ben
     if (json_parse(&line_scratch, text, &line, NULL) != RC_OK || json_kind(line) != JSON_OBJECT)
         return "not a JSON object";
     if (json_double(json_get(line, "t"), &request->at_s) != RC_OK) return "\"t\" is not a number of seconds";
+    if (json_kind(json_get(line, "request")) != JSON_OBJECT && json_kind(json_get(line, "text")) != JSON_STRING)
+        return "neither \"text\" nor a \"request\" with a model and messages";
     struct span tenant = json_string(json_get(line, "tenant"));
     struct question_context context = {.dialect = DIALECT_OPENAI, .scope = tenant, .key = &box_key};
     arena_reset(&arena, ARENA);
     if (question_read(body_of(line), &context, &body_scratch, &arena, &question, &error) != RC_OK)
-        return "neither \"text\" nor a \"request\" with a model and messages";
+        return "\"request\" has no model or no messages";
     struct hash128 whose = hash_of(&box_key, tenant.data, tenant.size);
     memcpy(request->tenant, &whose, sizeof request->tenant);
     request->digest = question.digest;

@@ -201,13 +201,13 @@ static void print_json(void)
     unsigned n = replay.log.count;
     struct cache_stats stats;
     cache_stats(&stats);
-    struct bench_summary with = bench_summarise(&replay.with), without = bench_summarise(&replay.without);
+    struct bench_summary with = bench_box_summarise(&replay.with), without = bench_box_summarise(&replay.without);
     printf("{\"stage\":\"replay\",\"requests\":%u,\"embedder\":\"%s\",\"eviction\":\"%s\",\"threshold\":%.3f,"
            "\"entries\":%u,\"evicted\":%llu,\"vetoed\":%u,\"skipped\":%u,\"failed\":%u,",
            n, replay.box.embedder, replay.box.eviction, (double)replay.threshold, stats.entries,
            (unsigned long long)stats.evicted, replay.vetoed, replay.skipped, replay.failed);
     for (int i = 0; i < OUTCOMES; i++) {
-        struct bench_summary own = bench_summarise(&replay.own[i]);
+        struct bench_summary own = bench_box_summarise(&replay.own[i]);
         printf("\"%s\":{\"count\":%u,\"ratio\":%.4f,\"own_median_us\":%.1f,\"own_p99_us\":%.1f},", outcome_names[i],
                replay.own[i].count, percent(replay.own[i].count, n) / 100, own.median_us, own.p99_us);
     }
@@ -227,13 +227,13 @@ static void print_text(void)
     unsigned n = replay.log.count;
     struct cache_stats stats;
     cache_stats(&stats);
-    struct bench_summary with = bench_summarise(&replay.with), without = bench_summarise(&replay.without);
+    struct bench_summary with = bench_box_summarise(&replay.with), without = bench_box_summarise(&replay.without);
     printf("%u requests, %s, threshold %.3f, %s; %u entries at the end, %llu evicted, %u vetoed\n\n", n,
            replay.box.embedder, (double)replay.threshold, replay.box.eviction, stats.entries,
            (unsigned long long)stats.evicted, replay.vetoed);
     puts("           requests       %   box, median us      p99 us");
     for (int i = 0; i < OUTCOMES; i++) {
-        struct bench_summary own = bench_summarise(&replay.own[i]);
+        struct bench_summary own = bench_box_summarise(&replay.own[i]);
         printf("%-9s  %8u  %6.2f  %15.1f  %10.1f\n", outcome_names[i], replay.own[i].count,
                percent(replay.own[i].count, n), own.median_us, own.p99_us);
     }

@@ -152,7 +152,7 @@ static void run(unsigned fiber)
 
 static void print_op(enum op op)
 {
-    struct bench_summary s = bench_summarise(&stress.times[op]);
+    struct bench_summary s = bench_box_summarise(&stress.times[op]);
     if (stress.json)
         printf("{\"stage\":\"stress\",\"operation\":\"%s\",\"count\":%llu,\"median_us\":%.2f,\"p99_us\":%.1f,"
                "\"refused\":%llu,\"gone\":%llu,\"errors\":%llu}\n",

@@ -184,8 +184,8 @@ static void print(void)
 {
     struct cache_stats stats;
     cache_stats(&stats);
-    struct bench_summary exact = bench_summarise(&synthetic.exact), lookup = bench_summarise(&synthetic.lookup),
-                         store = bench_summarise(&synthetic.store);
+    struct bench_summary exact = bench_box_summarise(&synthetic.exact), lookup = bench_box_summarise(&synthetic.lookup),
+                         store = bench_box_summarise(&synthetic.store);
     double n = (double)synthetic.requests, hits = synthetic.exact_hits + synthetic.semantic_hits;
     uint64_t codes = bench_box_file_bytes("codes/data.mdb"), rows = bench_box_file_bytes("entries/data.mdb");
     if (synthetic.json) {
