@@ -70,20 +70,21 @@ static void dear_ones_count_twice_and_cheap_ones_are_not_spared(void **state)
 {
     (void)state;
     for (uint32_t i = 0; i < 100; i++) add_costing(i, 1000);
-    add_costing(100, 2500);
+    add_costing(100, 1500);
     add_costing(101, 200);
-    add_costing(102, 1500);
+    add_costing(102, 2500);
     assert_int_equal(evict_class_of(&evict, 99), EVICT_PLAIN);
-    assert_int_equal(evict_class_of(&evict, 100), EVICT_DEAR);
+    assert_int_equal(evict_class_of(&evict, 100), EVICT_PLAIN);
     assert_int_equal(evict_class_of(&evict, 101), EVICT_CHEAP);
-    assert_int_equal(evict_class_of(&evict, 102), EVICT_PLAIN);
+    assert_int_equal(evict_class_of(&evict, 102), EVICT_DEAR);
     for (uint32_t i = 100; i < 103; i++) evict_touch(&evict, i);
-    assert_int_equal(evict_hits(&evict, 100), 2);
+    assert_int_equal(evict_hits(&evict, 100), 1);
     assert_int_equal(evict_hits(&evict, 101), 1);
+    assert_int_equal(evict_hits(&evict, 102), 2);
     for (uint32_t i = 0; i < 100; i++) assert_int_equal(take(), i);
     assert_int_equal(take(), 101); /* before 100, which is older and as often used */
-    assert_int_equal(take(), 102);
     assert_int_equal(take(), 100);
+    assert_int_equal(take(), 102);
 }
 
 /* What an entry takes of the bytes counts beside what it takes of the places. */
