@@ -172,8 +172,10 @@ static void put_assumed(struct text *out, const struct config *c)
             out, "  provider %.*s at %.*s: %s\n", SPAN_ARG(c->providers[i].name), SPAN_ARG(c->providers[i].base_url),
             c->providers[i].key.size ? "the clients' own keys, and the box's key from the environment for virtual keys"
                                      : "the clients' own keys");
-    text_put_text(out, "  no semantic tier in this version: byte-for-byte and canonically equal questions are answered "
-                       "from the box\n");
+    text_put_text(out, embed_current()->kind == EMBED_NONE
+                           ? "  no local model: only questions that were asked before are answered from the box\n"
+                           : "  questions in other words are answered from the box once it has learnt how near is near "
+                             "enough: larder ctl semantic show\n");
 }
 
 static void print_banner(const struct config *c)
@@ -217,7 +219,6 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
-    (void)semantic_start(boot.data);
     boot.ready = true;
     int rc = loop_run();
     close_all();

@@ -179,6 +179,7 @@ static void open_codes(struct cache *cache, struct cache_boot *boot)
 {
     char reason[KV_REASON_MAX];
     uint64_t map = codes_map_bytes(&cache->limits);
+    if (boot->fresh && !cache->read_only) (void)home_empty_codes(&cache->home); /* they name what is gone */
     int rc = kv_inspect(cache->home.codes, reason);
     if (rc == RC_NOT_FOUND && cache->read_only) return;
     if (rc != RC_NOT_FOUND && home_faulted(&cache->home, HOME_CODES, clock_wall_us()))
@@ -186,7 +187,7 @@ static void open_codes(struct cache *cache, struct cache_boot *boot)
     else if (rc == RC_CORRUPT)
         codes_aside(cache, boot, reason);
     rc = codes_open(&cache->codes, cache->home.codes, map, cache->read_only);
-    if (rc == RC_CORRUPT && !cache->read_only) {
+    if ((rc == RC_CORRUPT || rc == RC_IO) && !cache->read_only) { /* they can be made again: not worth a second try */
         codes_aside(cache, boot, "its tables do not make sense");
         rc = codes_open(&cache->codes, cache->home.codes, map, false);
     }

@@ -48,10 +48,10 @@ int semantic_start(const char *data_folder);
 void semantic_stop(void);
 
 /* ---- background: one pass over the index some seconds after boot, then when codes were lost or could not be made, at
- * least hourly for the figures: finds codes whose entries are gone (dropped), blocks that break their CRC (dropped), and
+ * least hourly for the figures: finds codes whose entries are gone (dropped), blocks and vectors that break their CRC (dropped), and
  * entries that have a space and no code (embedded again, one at a time, a tenth of a worker's time at most, not while jobs
  * wait). The exact tier never notices. */
-/* Such a pass now; waits for its end (fiber). RC_AGAIN: one runs already; RC_EMPTY: no embedder. */
+/* Such a pass now, every vector read; waits for its end (fiber). RC_AGAIN: one runs already; RC_EMPTY: no embedder. */
 int semantic_refresh(void);
 
 /* Removes the tenant's entries and codes and destroys its rotation secret (fiber). */

@@ -21,6 +21,7 @@ enum {
     BUSY_US = 50000,     /* when other jobs wait, or a queue is full */
     SHARE = 10,          /* one part in so many of a worker's time */
     EMBED_PAUSE_MIN = 5000,
+    REST_MAX_US = 1000000,
     BATCH = CODES_BLOCK,
     ARENA = 256 << 10,
     STOP_TURNS = 10000,
@@ -76,6 +77,7 @@ static int pause_for(uint64_t us)
 static int run_job(void (*run)(void *arg), void *arg)
 {
     int rc;
+    self->began_us = clock_monotonic_us();
     do {
         while (offload_waiting() > 0)
             if (pause_for(BUSY_US) != RC_OK) return RC_CANCELLED;
@@ -83,6 +85,14 @@ static int run_job(void (*run)(void *arg), void *arg)
         if (rc == RC_FULL && pause_for(BUSY_US) != RC_OK) return RC_CANCELLED;
     } while (rc == RC_FULL);
     return rc;
+}
+
+/* After a job: so long that it took its share of a worker, or of a slow disk, and no more. */
+static int rest_for(uint64_t took_us, uint64_t least)
+{
+    uint64_t rest = took_us * (SHARE - 1);
+    if (rest > REST_MAX_US) rest = REST_MAX_US;
+    return pause_for(rest > least ? rest : least);
 }
 
 /* ---- from codes to entries: which entries have one, which codes have none */
@@ -98,28 +108,35 @@ static void census_job(void *arg)
     job->rc = codes_census(&cache_self.codes, &job->census, self->ids);
 }
 
-/* The queue takes them later as well: the next pass finds them again. */
-static void drop_dead(uint64_t name, unsigned count)
+/* A full queue takes them with the next pass. */
+static void uncode(uint64_t name, const uint64_t *ids, unsigned count)
+{
+    self->dropped += count;
+    for (unsigned from = 0; from < count; from += COMMIT_DELETES) {
+        unsigned some = count - from < COMMIT_DELETES ? count - from : COMMIT_DELETES;
+        if (writer_uncode(&cache_self.writer, name, ids + from, some) != RC_OK) return;
+    }
+}
+
+/* Marks whose code was seen; drops the codes of those that are gone, and those with a damaged vector. */
+static void compare(const struct codes_census *census)
 {
     uint64_t *ids = self->ids;
     unsigned dead = 0;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; i < census->count; i++) {
         uint32_t position = exact_find_id(&cache_self.exact, ids[i]);
         if (position == EXACT_NONE)
             ids[dead++] = ids[i];
         else
             mark(position);
     }
-    self->dropped += dead;
-    for (unsigned from = 0; from < dead; from += COMMIT_DELETES) {
-        unsigned some = dead - from < COMMIT_DELETES ? dead - from : COMMIT_DELETES;
-        if (writer_uncode(&cache_self.writer, name, ids + from, some) != RC_OK) return;
-    }
+    uncode(census->name, ids, dead);
+    uncode(census->name, ids + CODES_BLOCK - census->bad, census->bad);
 }
 
-static int count_codes(void)
+static int count_codes(bool vectors)
 {
-    struct census_job job = {0};
+    struct census_job job = {.census.vectors = vectors};
     uint64_t codes = 0;
     memset(self->marks, 0, self->marks_size);
     for (;;) {
@@ -129,8 +146,8 @@ static int count_codes(void)
         if (job.rc != RC_OK) break;
         codes += job.census.count;
         if (job.census.broken > broken) (void)writer_uncode(&cache_self.writer, job.census.name, NULL, 0);
-        drop_dead(job.census.name, job.census.count);
-        if (pause_for(PAUSE_US) != RC_OK) return RC_CANCELLED;
+        compare(&job.census);
+        if (rest_for(clock_monotonic_us() - self->began_us, PAUSE_US) != RC_OK) return RC_CANCELLED;
     }
     self->counts.codes = codes;
     self->counts.namespaces = job.census.namespaces;
@@ -236,8 +253,7 @@ static int embed_again(uint64_t id)
         if (rc == RC_OK) self->reembedded++;
     }
     if (rc != RC_OK && !is_its_own(rc)) return rc;
-    uint64_t rest = (clock_monotonic_us() - start) * (SHARE - 1);
-    return pause_for(rest > EMBED_PAUSE_MIN ? rest : EMBED_PAUSE_MIN);
+    return rest_for(clock_monotonic_us() - start, EMBED_PAUSE_MIN);
 }
 
 static int embed_batch(struct entries_job *job)
@@ -261,7 +277,7 @@ static int make_missing(uint64_t below)
         int rc = run_job(entries_job, &job);
         if (rc == RC_OK) rc = job.rc;
         if (rc == RC_OK) rc = embed_batch(&job);
-        if (rc == RC_OK) rc = pause_for(PAUSE_US);
+        if (rc == RC_OK) rc = rest_for(0, PAUSE_US);
         if (rc != RC_OK) return rc;
     } while (job.next != 0);
     return RC_OK;
@@ -270,14 +286,14 @@ static int make_missing(uint64_t below)
 /* ---- passes */
 
 /* Entries whose codes are on their way are none of its business: ids from `below` on. */
-static int pass(void)
+static int pass(bool vectors)
 {
     struct cache *cache = &cache_self;
     uint64_t next = cache->writer.id_next, oldest = pending_oldest(&cache->pending);
     self->seen_lost = cache->codes_lost;
     self->seen_uncoded = cache->writer.uncoded;
     self->missing = 0;
-    int rc = count_codes();
+    int rc = count_codes(vectors);
     if (rc == RC_OK && embed_ready()) rc = make_missing(oldest < next ? oldest : next);
     self->passes += rc == RC_OK;
     self->incomplete = rc != RC_OK || !embed_ready();
@@ -285,14 +301,19 @@ static int pass(void)
     return rc;
 }
 
-int semantic_refresh(void)
+static int run_pass(bool vectors)
 {
     if (embed_current()->kind == EMBED_NONE || cache_self.read_only) return RC_EMPTY;
     if (self->runs) return RC_AGAIN;
     self->runs = true;
-    int rc = pass();
+    int rc = pass(vectors);
     self->runs = false;
     return rc;
+}
+
+int semantic_refresh(void)
+{
+    return run_pass(true);
 }
 
 static bool is_due(uint64_t now)
@@ -309,7 +330,8 @@ static void background(void *arg)
     (void)arg;
     int rc = pause_for(START_US);
     while (rc == RC_OK) {
-        if (embed_ready() && is_due(clock_monotonic_us())) (void)semantic_refresh();
+        if (embed_ready() && is_due(clock_monotonic_us()))
+            (void)run_pass(self->ended_us == 0); /* vectors are read once a boot */
         rc = pause_for(LOOK_US);
     }
     self->fiber = NULL;

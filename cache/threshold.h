@@ -7,6 +7,9 @@
  *          sd = sqrt(Σ weight² · p(1 − p) / (n + 1)); the threshold is the lowest bin with error + 1.64 sd ≤ delta that had
  *          candidates; stop at the first failure once THRESHOLD_LABELS_MIN labels lie above. Below that many labels:
  *          nothing is served. Delta is an aim per hit, no proof: labels of a cache that has filled since flatter.
+ * Window:  one for all bins. Every miss brings a label and of the hits only a share, so the labels of the bins that are
+ *          served are pushed out and serving pauses until they are back. That costs hits and is what keeps the bound when
+ *          the questions change: without fresh labels nothing is served (docs/quality.md has the figures of both).
  * Owner:   the caller owns struct threshold_unit, one a (tenant, route, embedder).
  * Threads: pure; one at a time a unit.
  */

@@ -125,7 +125,9 @@ void codes_walk_end(struct codes_walk *walk);
 struct codes_census {
     uint64_t next;         /* key to go on from; 0 at the start and at the end */
     uint64_t name;         /* whose slots these are */
-    unsigned count;        /* living ids found, at most `max` */
+    bool vectors;          /* asked for: verify their CRCs too */
+    unsigned count;        /* living ids found */
+    unsigned bad;          /* with a damaged vector: at the end of ids, ids[CODES_BLOCK - bad …] */
     unsigned dead, blocks; /* in what was looked at */
     unsigned namespaces, broken;
 };

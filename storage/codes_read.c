@@ -129,6 +129,26 @@ static int census_slots(struct kv_txn *txn, uint64_t from, uint64_t *key, struct
     return rc;
 }
 
+/* The vectors of one fold lie with their codes: the last verdict is the next one's too. */
+struct fold_verdict {
+    unsigned fold;
+    bool known, whole;
+};
+
+static bool vector_is_whole(struct kv_txn *txn, uint64_t name, const struct codes_slot *slot, unsigned place,
+                            struct fold_verdict *last)
+{
+    struct span value;
+    unsigned fold = codes_slot_fold(slot);
+    bool loose = fold == CODES_TAIL_NUMBER;
+    if (!loose && last->known && last->fold == fold) return last->whole;
+    enum codes_kind kind = loose ? KIND_LOOSE : KIND_VECTORS;
+    uint64_t key = codes_key(name, kind, loose ? place : fold);
+    bool whole = kv_get(txn, TABLE_BLOCKS, key, &value) == RC_OK && codes_check(value, key, kind, true) == RC_OK;
+    if (!loose) *last = (struct fold_verdict){.fold = fold, .known = true, .whole = whole};
+    return whole;
+}
+
 static void census_block(struct kv_txn *txn, uint64_t key, struct span value, struct codes_census *census,
                          uint64_t *ids)
 {
@@ -144,11 +164,16 @@ static void census_block(struct kv_txn *txn, uint64_t key, struct span value, st
         census->broken++;
         return;
     }
+    struct fold_verdict last = {0};
     struct codes_slots_header head = codes_slots_head(value);
     census->dead += head.dead;
     for (unsigned i = 0; i < head.count; i++) {
         memcpy(&slot, value.data + sizeof head + i * sizeof slot, sizeof slot);
-        if (codes_slot_id(&slot) != 0) ids[census->count++] = codes_slot_id(&slot);
+        if (codes_slot_id(&slot) == 0) continue;
+        if (census->vectors && !vector_is_whole(txn, name, &slot, i, &last))
+            ids[CODES_BLOCK - ++census->bad] = codes_slot_id(&slot);
+        else
+            ids[census->count++] = codes_slot_id(&slot);
     }
 }
 
@@ -157,7 +182,7 @@ int codes_census(struct codes *codes, struct codes_census *census, uint64_t *ids
     struct kv_txn txn;
     struct span value;
     uint64_t key;
-    census->count = 0;
+    census->count = census->bad = 0;
     int rc = read_begin(codes, &txn);
     if (rc != RC_OK) return rc;
     rc = census_slots(&txn, census->next, &key, &value);

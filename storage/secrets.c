@@ -159,7 +159,8 @@ static int make(const uint8_t *tenant, unsigned char secret[SECRET_SIZE])
 {
     struct secrets_row row = {.box = !tenant};
     if (read_only) return RC_READ_ONLY;
-    if (count >= (tenant ? (unsigned)SECRETS_MAX : (unsigned)ROWS_MAX)) {
+    bool has_box = find(NULL) < ROWS_MAX; /* its place is not the tenants' */
+    if (count >= (unsigned)SECRETS_MAX + (!tenant || has_box)) {
         refused++;
         return RC_FULL;
     }

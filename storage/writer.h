@@ -87,6 +87,7 @@ struct writer {
     /* lane */
     uint64_t uncoded; /* stores that have a space and came without a code, or found no room for it */
     struct writer_sync *syncs;
+    uint64_t ids_wait_us; /* what is left of the time to wait for the first block of ids */
     struct writer_purge purges[WRITER_PURGES];
 
     /* shared */
@@ -127,6 +128,7 @@ struct writer {
     bool codes_doubtful;      /* they may name ids that will be given again */
     uint64_t codes_oldest_us; /* since when a durable entry's code waits; 0: none */
     uint64_t codes_retry_us, codes_logged_us;
+    unsigned codes_unread; /* times in a row that the file could not be opened */
 };
 
 /* Watches a map for faults (storage/home.h). */

@@ -9,7 +9,7 @@
 #include "platform/rc.h"
 #include "storage/writer_batch.h"
 
-enum { LOG_EVERY_US = 60000000, RETRY_US = 10000000 };
+enum { LOG_EVERY_US = 60000000, RETRY_US = 10000000, UNREAD_MAX = 3 /* failing opens before the file is given up */ };
 
 static struct metric_histogram commit_times;
 static struct metric commit_time = {.name = "larder_semantic_commit_seconds",
@@ -81,7 +81,9 @@ static void reopen(struct writer *writer)
     writer->codes_retry_us = now + RETRY_US;
     codes_close(writer->codes);
     int rc = open_codes(writer);
-    if (rc == RC_CORRUPT && home_move_aside(writer->home, HOME_CODES) == RC_OK) rc = open_codes(writer);
+    writer->codes_unread = rc == RC_IO ? writer->codes_unread + 1 : 0;
+    bool damaged = rc == RC_CORRUPT || writer->codes_unread >= UNREAD_MAX;
+    if (damaged && home_move_aside(writer->home, HOME_CODES) == RC_OK) rc = open_codes(writer);
     if (rc != RC_OK) say(writer, rc);
 }
 

@@ -179,10 +179,11 @@ struct bench_summary bench_summarise(struct bench_samples *samples)
     CHECK(n > 0);
     qsort(samples->ns, n, sizeof samples->ns[0], by_value);
     for (unsigned i = 0; i < n; i++) sum += samples->ns[i];
+    unsigned middle = (n - 1) / 2, last_but_hundredth = (n * 99 + 99) / 100 - 1;
     return (struct bench_summary){
         .mean_us = (double)sum / n / 1000,
-        .median_us = (double)samples->ns[(n - 1) / 2] / 1000,
-        .p99_us = (double)samples->ns[(n * 99 + 99) / 100 - 1] / 1000,
+        .median_us = (double)samples->ns[middle] / 1000,
+        .p99_us = (double)samples->ns[last_but_hundredth] / 1000,
         .least_us = (double)samples->ns[0] / 1000,
     };
 }

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <math.h>
+#include <string.h>
 
 #include "cache/threshold.h"
 
@@ -152,6 +153,19 @@ static void old_labels_leave(void **state)
     assert_int_equal(unit.next, 200);
 }
 
+/* What a file may say, whatever it is. */
+static void any_bits_are_a_unit(void **state)
+{
+    (void)state;
+    memset(&unit, 0xFF, sizeof unit);
+    assert_true(decide(0.05, false).threshold == THRESHOLD_NEVER);
+    threshold_seen(&unit, 0.75f);
+    threshold_correct(&unit, 0.91f, false);
+    threshold_label(&unit, 0.99f, false);
+    assert_int_equal(decide(1, false).errors_above, 2);
+    assert_true(unit.next < THRESHOLD_WINDOW);
+}
+
 static void traffic_is_halved_when_full(void **state)
 {
     (void)state;
@@ -207,6 +221,7 @@ int main(void)
         cmocka_unit_test_setup(unlabelled_traffic_is_not_trusted, fresh),
         cmocka_unit_test_setup(borders_are_exact, fresh),
         cmocka_unit_test_setup(old_labels_leave, fresh),
+        cmocka_unit_test_setup(any_bits_are_a_unit, fresh),
         cmocka_unit_test_setup(traffic_is_halved_when_full, fresh),
         cmocka_unit_test_setup(feedback_turns_a_label_round, fresh),
         cmocka_unit_test(wilson_by_hand),
