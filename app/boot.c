@@ -219,7 +219,6 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
-    (void)semantic_start(boot.data);
     boot.ready = true;
     int rc = loop_run();
     close_all();

@@ -179,6 +179,7 @@ static void open_codes(struct cache *cache, struct cache_boot *boot)
 {
     char reason[KV_REASON_MAX];
     uint64_t map = codes_map_bytes(&cache->limits);
+    if (boot->fresh && !cache->read_only) (void)home_empty_codes(&cache->home); /* they name what is gone */
     int rc = kv_inspect(cache->home.codes, reason);
     if (rc == RC_NOT_FOUND && cache->read_only) return;
     if (rc != RC_NOT_FOUND && home_faulted(&cache->home, HOME_CODES, clock_wall_us()))
