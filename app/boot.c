@@ -11,7 +11,11 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+<<<<<<< HEAD
 #include "app/gateway/probe.h"
+=======
+#include "app/gateway/learn.h"
+>>>>>>> main
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
@@ -213,6 +217,7 @@ static void close_all(void)
     semantic_stop();
     cache_close();
     offload_stop();
+    learn_close(); /* when nothing else writes its file any more */
     log_info("boot", "stopped");
     log_stop();
 }
@@ -222,7 +227,6 @@ static int serve_loop(void)
     boot_clock_start();
     boot_embed_start();
     probe_start(&boot.background);
-    (void)semantic_start(boot.data);
     boot.ready = true;
     int rc = loop_run();
     close_all();
