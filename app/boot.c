@@ -11,11 +11,8 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
-<<<<<<< HEAD
 #include "app/gateway/probe.h"
-=======
 #include "app/gateway/learn.h"
->>>>>>> main
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
