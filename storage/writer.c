@@ -297,6 +297,7 @@ int writer_read_pending(struct writer *writer, uint64_t id, const struct digest 
     struct entry_new entry = record_put_entry(put);
     if (digest && memcmp(put->digest.bytes, digest->bytes, sizeof digest->bytes) != 0) return RC_NOT_FOUND;
     size_t mark = arena_mark(arena);
+    texts->digest = put->digest;
     texts->meta = put->meta;
     texts->query = arena_copy(arena, entry.query);
     texts->body = arena_copy(arena, entry.body);
