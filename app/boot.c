@@ -11,6 +11,7 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+#include "app/gateway/probe.h"
 #include "app/gateway/learn.h"
 #include "cache/semantic.h"
 #include "platform/clock.h"
@@ -208,6 +209,7 @@ static void close_all(void)
     server_stop(&boot.api);
     server_stop(&boot.admin);
     control_close();
+    probe_stop();
     gateway_close();
     semantic_stop();
     cache_close();
@@ -221,6 +223,7 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
+    probe_start(&boot.background);
     boot.ready = true;
     int rc = loop_run();
     close_all();

@@ -29,22 +29,6 @@ static void put_time(struct text *out, uint64_t wall_us)
 
 /* ---- status */
 
-static void put_providers(struct text *out)
-{
-    const struct generation *g = gateway.current;
-    for (unsigned i = 0; i < g->config->provider_count; i++) {
-        const struct provider_health *h = &g->health[i];
-        text_format(out, "provider %-16.*s ", SPAN_ARG(g->config->providers[i].name));
-        if (h->failing_since_us) {
-            text_put_text(out, "cannot be reached since ");
-            put_time(out, h->failing_since_us);
-            text_format(out, " (%s)\n", h->last_error);
-        } else {
-            text_put_text(out, "fine, as far as known\n");
-        }
-    }
-}
-
 static int run_status(struct command_call *call)
 {
     static const char *const trust[] = {"unset: before the build date, waiting for a trustworthy time", "plausible",
@@ -62,7 +46,7 @@ static int run_status(struct command_call *call)
                 (unsigned long long)stats.bytes, stats.read_only ? ", READ ONLY: nothing new is kept" : "");
     text_format(call->out, "memory   %zu KiB private now, %zu KiB planned at boot, %zu KiB at most\n",
                 boot_private_measure() / 1024, plan_total().committed / 1024, plan_total().ceiling / 1024);
-    put_providers(call->out);
+    health_print(gateway.current, call->out);
     return RC_OK;
 }
 

@@ -153,6 +153,14 @@ static void say_offline(struct flight *f)
     struct span name;
     const struct provider_health *health = failing(f->leader, &name);
     f->retry_after_s = 5;
+    if (!health && f->crowded) {
+        f->retry_after_s = 1;
+        flight_error(
+            f, 503, "overloaded",
+            "The provider has as many calls of this box as `concurrent` allows, and as many wait; try again in a "
+            "moment.");
+        return;
+    }
     f->should_retry = "false";
     if (!health) {
         flight_error(f, 503, "upstream_failed",

@@ -107,6 +107,7 @@ int gateway_reserve(const struct config *config)
     metric_register(&flights_gauge);
     metric_register(&flights_high_gauge);
     metric_register(&offline_gauge);
+    breaker_register_metrics();
     return rc;
 }
 
@@ -166,6 +167,14 @@ void gateway_close(void)
     }
 }
 
+/* As many may wait for a provider as it takes at once, or half of all that may be in or wait for a call: one slow
+ * provider never keeps the others' clients out. */
+static unsigned queue_of(const struct config *config, const struct config_provider *p)
+{
+    unsigned half = config->limits.requests / 8 * 3;
+    return half > p->concurrent ? half : p->concurrent;
+}
+
 static int open_provider(struct generation *g, unsigned index, char *message, size_t message_size)
 {
     const struct config_provider *p = &g->config->providers[index];
@@ -188,6 +197,8 @@ static int open_provider(struct generation *g, unsigned index, char *message, si
                                        .proxy_port = p->proxy_port,
                                        .proxy_authorization = p->proxy_authorization,
                                        .concurrent = p->concurrent,
+                                       .queue = queue_of(g->config, p),
+                                       .queue_us = p->first_byte_us,
                                        .connect_us = p->connect_us,
                                        .first_byte_us = p->first_byte_us,
                                        .idle_us = p->idle_us,
@@ -237,6 +248,7 @@ static void inherit_health(struct generation *next)
         for (unsigned k = 0; k < old->config->provider_count; k++)
             if (span_equal(next->config->providers[i].base_url, old->config->providers[k].base_url))
                 next->health[i] = old->health[k];
+    for (unsigned i = 0; i < CONFIG_PROVIDERS_MAX; i++) next->health[i].probing = false;
 }
 
 /* What was reserved at boot is all there is, whatever a reload asks for. */
@@ -259,6 +271,7 @@ int gateway_apply(struct generation *next, char *message, size_t message_size)
         return rc;
     }
     inherit_health(next);
+    breaker_name_metrics(next->config);
     struct generation *old = gateway.current;
     next->current = true;
     gateway.current = next;

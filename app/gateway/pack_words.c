@@ -29,6 +29,7 @@ static struct generation *of;
 static unsigned run; /* counts starts: an older one's fiber ends */
 static float *work;
 static bool embedding;
+static bool busy; /* the newest start has not ended */
 
 static double read_ready(const struct metric *metric)
 {
@@ -60,6 +61,11 @@ int pack_words_reserve(unsigned dim)
 unsigned pack_words_ready(void)
 {
     return ready;
+}
+
+bool pack_words_busy(void)
+{
+    return busy;
 }
 
 /* ---- making the vectors */
@@ -123,6 +129,7 @@ static void embed_all(void *arg)
     for (unsigned pack = 0; mine == run && pack < g->config->pack_count; pack++) embed_pack(pack, mine);
     generation_release(g);
     embedding = false;
+    if (mine == run) busy = false;
     if (mine == run) log_debug("gateway", "%u questions of packs are found in other words", ready);
 }
 
@@ -139,11 +146,14 @@ void pack_words_start(struct generation *generation)
 {
     run++;
     ready = 0;
+    busy = false;
     of = generation;
     bool possible = embed_current()->kind != EMBED_NONE && embed_current()->dim <= dim_max;
     if (!possible || generation->config->pack_count == 0) return;
-    if (fiber_start(&learn_background, start, generation) != RC_OK)
-        log_warn("gateway", "too much is going on: packs are found in the same words only, until the next reload");
+    busy = true;
+    if (fiber_start(&learn_background, start, generation) == RC_OK) return;
+    busy = false;
+    log_warn("gateway", "too much is going on: packs are found in the same words only, until the next reload");
 }
 
 /* ---- finding */

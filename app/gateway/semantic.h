@@ -17,6 +17,7 @@
 
 enum { SEMANTIC_LOOKUPS_MAX = 16 /* waiting at once; the next one is skipped */ };
 #define SEMANTIC_PRESET_STANDARD 0.93f
+#define SEMANTIC_LARDER_US (UINT64_C(5) * 1000 * 1000) /* a question to the packs waits this long for their vectors */
 
 /* Why a request is not looked up. Those up to SEMANTIC_NEVER leave its answer without a vector too. */
 enum semantic_skip {
