@@ -161,6 +161,7 @@ int gateway_open(const char *data_folder, char *message, size_t message_size)
 
 void gateway_close(void)
 {
+    pack_words_stop();
     for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
         struct generation *g = &gateway.generations[i];
         if (g->references == 0 && g->config) close_generation(g);
