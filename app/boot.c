@@ -11,6 +11,7 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+#include "app/gateway/learn.h"
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
@@ -211,6 +212,7 @@ static void close_all(void)
     semantic_stop();
     cache_close();
     offload_stop();
+    learn_close(); /* when nothing else writes its file any more */
     log_info("boot", "stopped");
     log_stop();
 }
@@ -219,7 +221,6 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
-    (void)semantic_start(boot.data);
     boot.ready = true;
     int rc = loop_run();
     close_all();

@@ -58,13 +58,11 @@ static void put_threshold(struct text *out, const struct learn_unit *unit, doubl
 
 static void put_unit(struct text *out, const struct learn_unit *unit, double delta)
 {
-    struct threshold_decision d;
     double low, high;
-    learn_decide(unit, delta, true, &d);
     text_put_text(out, "\nunit ");
     text_put_hex(out, unit->tenant, 4);
-    text_format(out, " %s, %s\n  labels    %u of %d needed (%u ever)\n", unit->route, unit->tag, d.labels,
-                THRESHOLD_LABELS_MIN, unit->labels.labels);
+    text_format(out, " %s, %s\n  labels    %u that count, %u ever; %d are needed\n", unit->route, unit->tag,
+                unit->labels.filled, unit->labels.labels, THRESHOLD_LABELS_MIN);
     put_threshold(out, unit, delta);
     text_format(out, "  asked     %llu, served %llu, would have served %llu with the labels of then\n",
                 (unsigned long long)unit->asked, (unsigned long long)unit->hits, (unsigned long long)unit->would);

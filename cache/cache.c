@@ -115,6 +115,7 @@ void cache_touch(uint64_t id)
     uint32_t position = exact_find_id(&cache->exact, id);
     if (position == EXACT_NONE) return;
     evict_touch(&cache->evict, position);
+    cache->accessed_us[position] = clock_wall_us();
     cache->state.changes++;
 }
 
@@ -167,7 +168,8 @@ int cache_read(uint64_t id, const struct digest *digest, struct arena *arena, st
     }
     if (job.rc == RC_CORRUPT || job.rc == RC_NOT_FOUND) read_failed(cache, &job);
     if (job.rc == RC_OK)
-        *answer = (struct cache_answer){.meta = job.texts.meta, .query = job.texts.query, .body = job.texts.body};
+        *answer = (struct cache_answer){
+            .digest = job.texts.digest, .meta = job.texts.meta, .query = job.texts.query, .body = job.texts.body};
     return job.rc;
 }
 
@@ -222,6 +224,7 @@ static void account(struct cache *cache, uint32_t position, const struct entry_n
                               .neighbour = neighbour != EXACT_NONE ? neighbour : EVICT_NONE,
                               .score = entry->vector ? entry->vector->nearest_score : 0,
                               .pinned = meta->flags & ENTRY_PINNED};
+    if (cache->accessed_us[position] != 0) cache->accessed_us[position] = 0; /* whose place it was */
     evict_add(&cache->evict, position, &worth);
     cache->state.changes++;
 }

@@ -59,6 +59,7 @@ int cache_find(const struct digest *digest, struct cache_found *found, bool *evi
 void cache_touch(uint64_t id);
 
 struct cache_answer {
+    struct digest digest;
     struct entry_meta meta;
     struct span query; /* text for the guards, may be empty */
     struct span body;  /* as recorded */

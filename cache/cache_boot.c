@@ -7,6 +7,7 @@
 #include "platform/check.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
+#include "platform/plan.h"
 #include "platform/rc.h"
 
 enum { CLOSE_TRIES = 2000, TIMER_US = 60000000 };
@@ -15,7 +16,13 @@ int cache_reserve(const struct cache_limits *limits)
 {
     struct cache *cache = &cache_self;
     cache->limits = *limits;
+    void *times;
     int rc = exact_reserve(&cache->exact, limits->entries_max);
+    if (rc == RC_OK)
+        rc = plan_take("cache access times", limits->entries_max, sizeof *cache->accessed_us, PLAN_LAZY, 0,
+                       "storage.entries_max", &times);
+    if (rc != RC_OK) return rc;
+    cache->accessed_us = times;
     if (rc == RC_OK) rc = evict_reserve(&cache->evict, limits->entries_max);
     if (rc == RC_OK) rc = hot_reserve(limits->hot_bytes);
     if (rc == RC_OK) rc = entries_reserve(&cache->entries, limits->body_max);
@@ -48,6 +55,7 @@ static void load_one(struct cache *cache, const struct entry_index *index)
     CHECK(rc == RC_OK);
     struct evict_new worth = {
         .bytes = index->cost, .tag = tag.low, .neighbour = EVICT_NONE, .pinned = index->flags & ENTRY_PINNED};
+    if (cache->accessed_us[position] != 0) cache->accessed_us[position] = 0;
     evict_add(&cache->evict, position, &worth);
 }
 
@@ -179,6 +187,7 @@ static void open_codes(struct cache *cache, struct cache_boot *boot)
 {
     char reason[KV_REASON_MAX];
     uint64_t map = codes_map_bytes(&cache->limits);
+    if (boot->fresh && !cache->read_only) (void)home_empty_codes(&cache->home); /* they name what is gone */
     int rc = kv_inspect(cache->home.codes, reason);
     if (rc == RC_NOT_FOUND && cache->read_only) return;
     if (rc != RC_NOT_FOUND && home_faulted(&cache->home, HOME_CODES, clock_wall_us()))

@@ -115,6 +115,7 @@ tokens_by_panel(const struct model_linear *l, unsigned panel, const unsigned cha
 #pragma GCC unroll 4
     for (int t = 0; t < tokens; t++) sum[t][0] = sum[t][1] = _mm256_setzero_si256();
     for (size_t c = 0; c < stride; c += 8, w += 64) {
+        /* the next panel, into L2; behind the last one too: a prefetch never faults */
         _mm_prefetch((const void *)(w + ENCODE_PANEL_ROWS * (size_t)l->in), _MM_HINT_T1);
         const __m256i first = _mm256_loadu_si256((const void *)w), second = _mm256_loadu_si256((const void *)(w + 32));
         const __m256i odd0 = _mm256_srai_epi16(first, 8), even0 = _mm256_srai_epi16(_mm256_slli_epi16(first, 8), 8);

@@ -89,7 +89,8 @@ static inline __m512i four(const uint8_t *q)
     return _mm512_set1_epi32(word);
 }
 
-/* `tokens` × `panels` registers of sums: a panel's 64 bytes are read once for all the tokens. */
+/* `tokens` × `panels` registers of sums: a panel's 64 bytes are read once for all the tokens. Meanwhile the next panels come
+ * into L2 (behind the last ones too: a prefetch never faults); without that a pass over all weights waits for them. */
 static inline __attribute__((always_inline)) void tokens_by_panels(const struct model_linear *l, unsigned panel,
                                                                    const uint8_t *q, int32_t *sums, const int tokens,
                                                                    const int panels)
@@ -124,26 +125,43 @@ static inline __attribute__((always_inline)) void tokens_by_panels(const struct 
             _mm512_storeu_si512(to + (size_t)t * l->out + p * ENCODE_PANEL_ROWS, sum[t][p]);
 }
 
-#define BLOCK(tokens, panels)                                                                             \
-    static void block_##tokens##_##panels(const struct model_linear *l, unsigned panel, const uint8_t *q, \
-                                          int32_t *sums)                                                  \
-    {                                                                                                     \
-        tokens_by_panels(l, panel, q, sums, tokens, panels);                                              \
-    }
-#define BLOCKS(tokens) BLOCK(tokens, 1) BLOCK(tokens, 3)
-BLOCKS(1)
-BLOCKS(2)
-BLOCKS(3)
-BLOCKS(4) BLOCKS(5) BLOCKS(6) BLOCKS(7) BLOCKS(8)
-
-    static void block(const struct model_linear *linear, unsigned panel, unsigned panels, const void *packed,
-                      unsigned tokens, int32_t *sums)
+static void three_panels(const struct model_linear *linear, unsigned panel, const uint8_t *q, unsigned tokens,
+                         int32_t *sums)
 {
-    static void (*const by_three[])(const struct model_linear *, unsigned, const uint8_t *, int32_t *) = {
-        block_1_3, block_2_3, block_3_3, block_4_3, block_5_3, block_6_3, block_7_3, block_8_3};
-    static void (*const by_one[])(const struct model_linear *, unsigned, const uint8_t *, int32_t *) = {
-        block_1_1, block_2_1, block_3_1, block_4_1, block_5_1, block_6_1, block_7_1, block_8_1};
-    (panels == 3 ? by_three : by_one)[tokens - 1](linear, panel, packed, sums);
+    switch (tokens) {
+    case 8: tokens_by_panels(linear, panel, q, sums, 8, 3); break;
+    case 7: tokens_by_panels(linear, panel, q, sums, 7, 3); break;
+    case 6: tokens_by_panels(linear, panel, q, sums, 6, 3); break;
+    case 5: tokens_by_panels(linear, panel, q, sums, 5, 3); break;
+    case 4: tokens_by_panels(linear, panel, q, sums, 4, 3); break;
+    case 3: tokens_by_panels(linear, panel, q, sums, 3, 3); break;
+    case 2: tokens_by_panels(linear, panel, q, sums, 2, 3); break;
+    default: tokens_by_panels(linear, panel, q, sums, 1, 3);
+    }
+}
+
+static void one_panel(const struct model_linear *linear, unsigned panel, const uint8_t *q, unsigned tokens,
+                      int32_t *sums)
+{
+    switch (tokens) {
+    case 8: tokens_by_panels(linear, panel, q, sums, 8, 1); break;
+    case 7: tokens_by_panels(linear, panel, q, sums, 7, 1); break;
+    case 6: tokens_by_panels(linear, panel, q, sums, 6, 1); break;
+    case 5: tokens_by_panels(linear, panel, q, sums, 5, 1); break;
+    case 4: tokens_by_panels(linear, panel, q, sums, 4, 1); break;
+    case 3: tokens_by_panels(linear, panel, q, sums, 3, 1); break;
+    case 2: tokens_by_panels(linear, panel, q, sums, 2, 1); break;
+    default: tokens_by_panels(linear, panel, q, sums, 1, 1);
+    }
+}
+
+static void block(const struct model_linear *linear, unsigned panel, unsigned panels, const void *packed,
+                  unsigned tokens, int32_t *sums)
+{
+    if (panels == 3)
+        three_panels(linear, panel, packed, tokens, sums);
+    else
+        one_panel(linear, panel, packed, tokens, sums);
 }
 
 const struct encode_products encode_products_avx512 = {1, 8, 3, pack, block};

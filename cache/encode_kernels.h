@@ -32,7 +32,7 @@ struct encode_products {
 };
 
 /* Every panel, any number of tokens, block by block. */
-void encode_multiply(const struct encode_products *products, const struct model_linear *linear, const void *packed,
+void encode_multiply(const struct encode_products *kernels, const struct model_linear *linear, const void *packed,
                      unsigned tokens, int32_t *sums);
 
 /* x ≈ low + step · q: the zero point is −low / step, not rounded. */

@@ -8,7 +8,9 @@
  * vec_power(n)                             2^n for whole n in −126 … 127
  * vec_sums vec_bytes                       from int32, from int8; vec_store_bytes: rounded to the nearest, 0 … 255
  */
-/* No include guard: one inclusion a variant. */
+#ifndef CACHE_ENCODE_MATH_INC_H
+#define CACHE_ENCODE_MATH_INC_H
+
 #include "cache/encode_kernels.h"
 
 static inline float vec_root(float x)
@@ -163,7 +165,8 @@ static float soften(float *x, unsigned count, unsigned padded)
     return 1.0f / vec_sum(sum);
 }
 
-/* Keys with the tokens side by side, values without the gaps between tokens: those come back to the same lines of a cache. */
+/* Keys with the tokens side by side, values without the gaps between tokens, which bring them to the same lines of a cache.
+ * What stands in `keys` behind the tokens is multiplied too, but soften overwrites the scores. */
 static void gather(const struct encode_head *head, unsigned padded)
 {
     for (unsigned i = 0; i < head->count; i++) {
@@ -172,8 +175,6 @@ static void gather(const struct encode_head *head, unsigned padded)
         for (unsigned d = 0; d < head->width; d += LANES)
             vec_store(head->values + i * head->width + d, vec_load(v + d));
     }
-    for (unsigned i = head->count; i < padded; i++)
-        for (unsigned d = 0; d < head->width; d++) head->keys[(size_t)d * padded + i] = 0;
 }
 
 static void attend(const struct encode_head *head)
@@ -206,3 +207,5 @@ static void pool(const float *x, unsigned rows, unsigned count, float *vector)
 }
 
 const struct encode_math ENCODE_MATH = {embed, norm, quantise, unscale, gelu, attend, pool};
+
+#endif

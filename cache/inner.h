@@ -23,6 +23,7 @@ struct cache {
     struct writer writer;
     struct exact exact;
     struct evict evict;
+    uint64_t *accessed_us; /* by position in the exact index; wall time of the last hit, 0: none since it came */
     struct state state;
     struct cache_limits limits;
     bool open, read_only;

@@ -21,6 +21,7 @@ enum {
     BUSY_US = 50000,     /* when other jobs wait, or a queue is full */
     SHARE = 10,          /* one part in so many of a worker's time */
     EMBED_PAUSE_MIN = 5000,
+    REST_MAX_US = 1000000,
     BATCH = CODES_BLOCK,
     ARENA = 256 << 10,
     STOP_TURNS = 10000,
@@ -76,6 +77,7 @@ static int pause_for(uint64_t us)
 static int run_job(void (*run)(void *arg), void *arg)
 {
     int rc;
+    self->began_us = clock_monotonic_us();
     do {
         while (offload_waiting() > 0)
             if (pause_for(BUSY_US) != RC_OK) return RC_CANCELLED;
@@ -83,6 +85,14 @@ static int run_job(void (*run)(void *arg), void *arg)
         if (rc == RC_FULL && pause_for(BUSY_US) != RC_OK) return RC_CANCELLED;
     } while (rc == RC_FULL);
     return rc;
+}
+
+/* After a job: so long that it took its share of a worker, or of a slow disk, and no more. */
+static int rest_for(uint64_t took_us, uint64_t least)
+{
+    uint64_t rest = took_us * (SHARE - 1);
+    if (rest > REST_MAX_US) rest = REST_MAX_US;
+    return pause_for(rest > least ? rest : least);
 }
 
 /* ---- from codes to entries: which entries have one, which codes have none */
@@ -137,7 +147,7 @@ static int count_codes(bool vectors)
         codes += job.census.count;
         if (job.census.broken > broken) (void)writer_uncode(&cache_self.writer, job.census.name, NULL, 0);
         compare(&job.census);
-        if (pause_for(PAUSE_US) != RC_OK) return RC_CANCELLED;
+        if (rest_for(clock_monotonic_us() - self->began_us, PAUSE_US) != RC_OK) return RC_CANCELLED;
     }
     self->counts.codes = codes;
     self->counts.namespaces = job.census.namespaces;
@@ -243,8 +253,7 @@ static int embed_again(uint64_t id)
         if (rc == RC_OK) self->reembedded++;
     }
     if (rc != RC_OK && !is_its_own(rc)) return rc;
-    uint64_t rest = (clock_monotonic_us() - start) * (SHARE - 1);
-    return pause_for(rest > EMBED_PAUSE_MIN ? rest : EMBED_PAUSE_MIN);
+    return rest_for(clock_monotonic_us() - start, EMBED_PAUSE_MIN);
 }
 
 static int embed_batch(struct entries_job *job)
@@ -268,7 +277,7 @@ static int make_missing(uint64_t below)
         int rc = run_job(entries_job, &job);
         if (rc == RC_OK) rc = job.rc;
         if (rc == RC_OK) rc = embed_batch(&job);
-        if (rc == RC_OK) rc = pause_for(PAUSE_US);
+        if (rc == RC_OK) rc = rest_for(0, PAUSE_US);
         if (rc != RC_OK) return rc;
     } while (job.next != 0);
     return RC_OK;

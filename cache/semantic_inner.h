@@ -20,6 +20,7 @@ struct semantic_background {
     size_t marks_size;
     uint64_t *ids; /* of one job */
     bool stopping, runs, incomplete;
+    uint64_t began_us; /* the last job */
     uint64_t ended_us, seen_lost, seen_uncoded;
     _Atomic uint64_t reembedded, missing, dropped, passes; /* read by whoever renders metrics */
     struct semantic_counts counts;

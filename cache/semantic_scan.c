@@ -18,7 +18,7 @@ static int scan_pending(struct scan *scan, uint64_t space_tag, const uint64_t co
     struct pending *pending = &cache_self.pending;
     scan->pending_count = 0;
     if (atomic_load(&pending->count) == 0) return RC_OK;
-    uint64_t(*codes)[4] = arena_take(scan->arena, PENDING_MAX * sizeof *codes, 64);
+    uint64_t(*codes)[4] = scan->pending_codes = arena_take(scan->arena, PENDING_MAX * sizeof *codes, 64);
     scan->pending_ids = arena_take(scan->arena, PENDING_MAX * sizeof scan->pending_ids[0], 8);
     if (!codes || !scan->pending_ids) return RC_FULL;
     scan->pending_count = pending_collect(pending, space_tag, scan->pending_ids, codes);
@@ -26,7 +26,7 @@ static int scan_pending(struct scan *scan, uint64_t space_tag, const uint64_t co
     return RC_OK;
 }
 
-static int remember_block(struct scan *scan, unsigned number)
+static int remember_block(struct scan *scan, const struct codes_block *block)
 {
     if (scan->block_count == scan->blocks_room) {
         size_t size = scan->blocks_room * sizeof scan->blocks[0], more = BLOCKS_AT_ONCE * sizeof scan->blocks[0];
@@ -35,7 +35,8 @@ static int remember_block(struct scan *scan, unsigned number)
             return RC_FULL;
         scan->blocks_room += BLOCKS_AT_ONCE;
     }
-    scan->blocks[scan->block_count++] = (struct scan_block){.start = scan->top.scanned, .number = number};
+    scan->blocks[scan->block_count++] =
+        (struct scan_block){.start = scan->top.scanned, .number = block->number, .codes = block->codes};
     return RC_OK;
 }
 
@@ -65,7 +66,7 @@ static int scan_blocks(struct scan *scan, const uint64_t code[4])
     while ((rc = codes_walk_next(&scan->walk, &block)) == RC_OK) {
         unsigned count = dense ? gather_living(scan, &block, dense) : block.count;
         if (count == 0) continue;
-        rc = remember_block(scan, block.number);
+        rc = remember_block(scan, &block);
         if (rc != RC_OK) return rc;
         hamming_scan(code, dense ? (const void *)dense : block.codes, count, &scan->top);
     }
@@ -102,6 +103,7 @@ static bool candidate_of(struct scan *scan, const struct hamming_hit *hit, struc
     *candidate = (struct scan_candidate){.distance = hit->distance, .number = SCAN_PENDING};
     if (hit->place < scan->pending_count) {
         candidate->id = scan->pending_ids[hit->place];
+        candidate->code = scan->pending_codes[hit->place];
         return true;
     }
     const struct scan_block *block = block_of(scan, hit->place);
@@ -111,6 +113,7 @@ static bool candidate_of(struct scan *scan, const struct hamming_hit *hit, struc
     if (codes_walk_slot(&scan->walk, block->number, candidate->place, &slot) != RC_OK) return false;
     candidate->id = codes_slot_id(&slot);
     candidate->random = slot.random;
+    candidate->code = block->codes + (size_t)candidate->place * CODES_CODE_SIZE;
     candidate->vector_place = slot.vector;
     return true;
 }
@@ -175,7 +178,7 @@ void scan_end(struct scan *scan)
 
 /* ---- vectors */
 
-static int vector_of(struct scan *scan, struct scan_candidate *candidate, unsigned dim)
+int scan_vector(struct scan *scan, struct scan_candidate *candidate, unsigned dim)
 {
     unsigned found;
     if (candidate->number == SCAN_PENDING) {
@@ -218,7 +221,7 @@ int scan_rescore(struct scan *scan, const int8_t *vector, unsigned dim, float sc
 {
     unsigned kept = 0;
     for (unsigned i = 0; i < scan->count; i++) {
-        int rc = vector_of(scan, &scan->candidates[i], dim);
+        int rc = scan_vector(scan, &scan->candidates[i], dim);
         if (rc == RC_AGAIN || rc == RC_FULL) return rc;
         if (rc == RC_OK) scan->candidates[kept++] = scan->candidates[i];
     }

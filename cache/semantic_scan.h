@@ -25,10 +25,12 @@ struct scan_candidate {
     float score;
     uint32_t crc;
     const int8_t *vector;
+    const void *code; /* 32 bytes */
 };
 
 struct scan_block {
     uint32_t start, number;
+    const char *codes;
 };
 
 struct scan {
@@ -41,6 +43,7 @@ struct scan {
     unsigned block_count, blocks_room;
     unsigned pending_count;
     uint64_t *pending_ids;
+    uint64_t (*pending_codes)[4];
     struct scan_candidate *candidates;
     unsigned count;
     uint32_t scanned;
@@ -51,6 +54,8 @@ int scan_begin(struct scan *scan, uint64_t space_tag, const uint64_t code[4], un
 /* Sorts them by cosine, best first; those without a vector of this dim go. RC_AGAIN: one was committed meanwhile, begin
  * again. */
 int scan_rescore(struct scan *scan, const int8_t *vector, unsigned dim, float scale);
+/* One's vector; RC_NOT_FOUND: none of this dim, RC_AGAIN as above. */
+int scan_vector(struct scan *scan, struct scan_candidate *candidate, unsigned dim);
 void scan_end(struct scan *scan);
 
 #endif

@@ -55,6 +55,7 @@ struct entry_index {
 };
 
 struct entry_texts {
+    struct digest digest;
     struct entry_meta meta;
     struct span query, body;
 };

@@ -150,6 +150,7 @@ static int copy_out(struct kv_txn *txn, uint64_t id, const struct digest *digest
     if (rc == RC_OK) rc = row_open(value, id, h);
     if (rc != RC_OK) return rc;
     if (digest && memcmp(h->digest, digest->bytes, sizeof h->digest) != 0) return RC_NOT_FOUND;
+    memcpy(texts->digest.bytes, h->digest, sizeof h->digest);
     row_meta(h, value, &texts->meta);
     texts->query = arena_copy(arena, row_query(h, value));
     /* The body before what it decodes from, which is then cut off again. */

@@ -68,8 +68,8 @@ int home_drop_damaged(struct home *home)
 
 int home_empty_codes(struct home *home)
 {
-    int rc = remove_environment(home->codes);
-    return rc == RC_OK || rc == RC_NOT_FOUND ? file_make_folder(home->codes, 0700) : rc;
+    (void)remove_environment(home->codes);
+    return file_make_folder(home->codes, 0700); /* which stays when there are files of others in it */
 }
 
 static int faults_path(const struct home *home, enum home_part part, char path[FILE_PATH_MAX])

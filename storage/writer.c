@@ -14,7 +14,7 @@
 #include "storage/writer_batch.h"
 
 enum {
-    IDS_WAIT_US = 100000, /* of the lane, once after boot, until the first block of ids is durable */
+    IDS_WAIT_US = 500000, /* of the lane after boot, all waits together, until the first block of ids is durable */
     WRITER_STACK = 256 * 1024 * FIBER_STACK_SCALE,
 };
 
@@ -80,19 +80,25 @@ static uint64_t publish(struct writer *writer, bool was_empty)
     return end;
 }
 
+/* Until the first block of ids is durable, as far as the lane still has time for that. */
+static void wait_for_ids(struct writer *writer)
+{
+    uint64_t start = writer_now(), end = start + writer->ids_wait_us;
+    struct timespec until = {.tv_sec = (time_t)(end / 1000000), .tv_nsec = (long)(end % 1000000) * 1000};
+    bool timeout = writer->ids_failed || writer->ids_wait_us == 0;
+    while (atomic_load(&writer->id_limit) == 0 && !timeout)
+        timeout = pthread_cond_timedwait(&writer->progress, &writer->lock, &until) == ETIMEDOUT || writer->ids_failed;
+    uint64_t waited = writer_now() - start;
+    writer->ids_wait_us -= waited < writer->ids_wait_us ? waited : writer->ids_wait_us;
+}
+
 /* Whether an id below the durable mark is left. Right after boot the thread may still be busy making the first block
- * durable: then the lane waits a moment, once. */
+ * durable: a slow disk shall not cost the first answers. */
 static bool ids_left(struct writer *writer)
 {
     if (writer->id_next < atomic_load(&writer->id_limit)) return true;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += IDS_WAIT_US * 1000L;
-    if (until.tv_nsec >= 1000000000) until.tv_sec++, until.tv_nsec -= 1000000000;
     pthread_mutex_lock(&writer->lock);
-    bool timeout = writer->ids_failed;
-    while (atomic_load(&writer->id_limit) == 0 && !timeout)
-        timeout = pthread_cond_timedwait(&writer->progress, &writer->lock, &until) == ETIMEDOUT || writer->ids_failed;
+    wait_for_ids(writer);
     pthread_cond_signal(&writer->work); /* it tries again to get a block */
     pthread_mutex_unlock(&writer->lock);
     return writer->id_next < atomic_load(&writer->id_limit);
@@ -291,6 +297,7 @@ int writer_read_pending(struct writer *writer, uint64_t id, const struct digest 
     struct entry_new entry = record_put_entry(put);
     if (digest && memcmp(put->digest.bytes, digest->bytes, sizeof digest->bytes) != 0) return RC_NOT_FOUND;
     size_t mark = arena_mark(arena);
+    texts->digest = put->digest;
     texts->meta = put->meta;
     texts->query = arena_copy(arena, entry.query);
     texts->body = arena_copy(arena, entry.body);
@@ -423,6 +430,7 @@ int writer_start(struct writer *writer, struct entries *entries, struct home *ho
     writer->call.run = drain_call;
     writer->stopping = writer->ended = writer->ids_failed = false;
     writer->mark_due = true;
+    writer->ids_wait_us = IDS_WAIT_US;
     pthread_mutex_init(&writer->lock, NULL);
     cond_init(&writer->work);
     cond_init(&writer->progress);

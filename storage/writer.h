@@ -87,6 +87,7 @@ struct writer {
     /* lane */
     uint64_t uncoded; /* stores that have a space and came without a code, or found no room for it */
     struct writer_sync *syncs;
+    uint64_t ids_wait_us; /* what is left of the time to wait for the first block of ids */
     struct writer_purge purges[WRITER_PURGES];
 
     /* shared */

@@ -262,6 +262,7 @@ static int start_cold(struct writer *writer)
               writer->home->entries, rc_name(rc));
     writer_tell(writer, FATE_ALL_GONE, 0, 0);
     writer->owed_count = 0;
+    writer_codes_clear(writer); /* they named what is gone */
     return rc == RC_OK ? reopen(writer) : rc;
 }
 

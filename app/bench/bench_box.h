@@ -5,8 +5,8 @@
  * Threads: main thread is the lane.
  * Fails:   said on stderr.
  */
-#ifndef APP_BENCH_BOX_H
-#define APP_BENCH_BOX_H
+#ifndef APP_BENCH_BENCH_BOX_H
+#define APP_BENCH_BENCH_BOX_H
 
 #include "app/bench/bench.h"
 #include "cache/embed.h"

@@ -10,8 +10,8 @@
  * Owner:   texts lie in memory of the log, until the end of the process.
  * Fails:   RC_INVALID and a line on stderr that says which line and why.
  */
-#ifndef APP_BENCH_LOG_H
-#define APP_BENCH_LOG_H
+#ifndef APP_BENCH_BENCH_LOG_H
+#define APP_BENCH_BENCH_LOG_H
 
 #include "storage/entry.h"
 

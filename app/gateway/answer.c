@@ -428,7 +428,7 @@ int answer_exact(struct request *r)
 
 static bool may_answer(const struct request *r, const struct entry_meta *meta, struct composed *c)
 {
-    bool theirs = r->route->share_box || memcmp(meta->tenant, r->tenant.id, sizeof meta->tenant) == 0;
+    bool theirs = r->shared || memcmp(meta->tenant, r->tenant.id, sizeof meta->tenant) == 0;
     c->age_s = answer_age(meta->created_us, clock_wall_us());
     int64_t ttl_s = answer_ttl(r, meta->ttl_s);
     c->ttl_s = ttl_s - c->age_s;

@@ -505,7 +505,7 @@ static void let_client_go(struct request *r)
 
 int flight_ask(struct request *r, struct flight_answer *answer)
 {
-    struct flight *f = flight_new(r);
+    struct flight *f = draining ? NULL : flight_new(r);
     if (!f) return RC_FULL;
     f->background = true;
     let_client_go(r);

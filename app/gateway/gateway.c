@@ -160,7 +160,6 @@ int gateway_open(const char *data_folder, char *message, size_t message_size)
 
 void gateway_close(void)
 {
-    learn_close();
     for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
         struct generation *g = &gateway.generations[i];
         if (g->references == 0 && g->config) close_generation(g);

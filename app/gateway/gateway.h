@@ -125,6 +125,7 @@ struct request {
     struct cache_found found; /* a stored answer past its TTL, when have_stale */
     bool have_stale;
     bool bypass; /* neither looked up nor stored */
+    bool shared; /* its identity holds the box and not the tenant; stays, should the tenant be proven meanwhile */
     struct request_semantic semantic;
     uint64_t hit_entry; /* of the hit that was sent, for the journal */
     float similarity;   /* of a semantic one */

@@ -339,7 +339,7 @@ static void tick(struct loop_timer *which)
 void learn_close(void)
 {
     loop_timer_cancel(&timer);
-    if (!dirty || !path[0]) return;
+    if ((!dirty && !saving) || !path[0]) return; /* what was being saved may not have been */
     struct job job = {.size = file_write()};
     job_run(&job);
     dirty = false;

@@ -47,7 +47,7 @@ struct learn_unit {
 /* Boot. learn_open reads what was learnt; a file that cannot be read is moved aside and said. */
 int learn_reserve(void);
 int learn_open(const char *data_folder, char *message, size_t message_size);
-/* The end: writes what has not been. Waits for the disk on this thread. */
+/* The end, when no worker runs any more: writes what has not been, on this thread. */
 void learn_close(void);
 extern struct fiber_pool learn_background;
 

@@ -150,11 +150,6 @@ static uint64_t query_of(struct span text)
     return hash_of(&gateway.space_key, text.data, text.size).low;
 }
 
-static bool is_shared(const struct request *r)
-{
-    return r->route->share_box && tenant_is_proven(&r->tenant);
-}
-
 /* ---- looking */
 
 static void count_found(const struct semantic_found *found, uint64_t all_us)
@@ -178,7 +173,7 @@ static int look_now(struct request *r)
 {
     struct request_semantic *s = &r->semantic;
     struct semantic_question question = {
-        .text = r->question.query, .space = s->space, .shared = is_shared(r), .strict = r->route->guards_strict};
+        .text = r->question.query, .space = s->space, .shared = r->shared, .strict = r->route->guards_strict};
     memcpy(question.tenant, r->tenant.id, sizeof question.tenant);
     uint64_t began = clock_monotonic_us();
     looking++;
@@ -215,7 +210,7 @@ const struct entry_vector *semantic_vector(struct request *r)
 {
     if (!r->semantic.space) return NULL;
     r->semantic.found.vector.space = r->semantic.space; /* without a lookup that is all there is */
-    r->semantic.found.vector.shared = is_shared(r);
+    r->semantic.found.vector.shared = r->shared;
     return &r->semantic.found.vector;
 }
 
@@ -273,7 +268,7 @@ static void count_outcome(const struct request *r, bool served)
 static int answer_candidate(struct request *r)
 {
     struct request_semantic *s = &r->semantic;
-    struct learn_unit *unit = learn_unit_of(r, is_shared(r));
+    struct learn_unit *unit = learn_unit_of(r, r->shared);
     s->unit = unit->key;
     learn_asked(unit, &s->found, r->config->semantic_delta);
     int rc = semantic_allows(r, false) ? answer_entry(r, s->found.id, s->found.score) : RC_NOT_FOUND;

@@ -123,9 +123,9 @@ static struct span scope_of(struct request *r)
     char *bytes = arena_take(r->x->arena, room, 1);
     if (!bytes) return (struct span){0};
     struct text out = text_on(bytes, room);
-    bool shared = r->route && r->route->share_box && tenant_is_proven(&r->tenant);
-    text_put(&out, shared ? "box" : "own", 3);
-    if (!shared) text_put(&out, (const char *)r->tenant.id, sizeof r->tenant.id);
+    r->shared = r->route && r->route->share_box && tenant_is_proven(&r->tenant);
+    text_put(&out, r->shared ? "box" : "own", 3);
+    if (!r->shared) text_put(&out, (const char *)r->tenant.id, sizeof r->tenant.id);
     text_put_text(&out, dialect_name(r->dialect));
     text_put_char(&out, '?');
     text_put_span(&out, r->x->head.query);

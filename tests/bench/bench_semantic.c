@@ -106,6 +106,21 @@ static void fill(const char *folder, unsigned entries, unsigned spaces)
            mb_of(folder, "codes/data.mdb"), (double)codes.bytes / 1e6, (double)plan_private_now() / 1e6);
 }
 
+/* One store a commit, as on a quiet box; codes wait for six of them, as CACHE_CODES_LAG_US makes them at sync_every. */
+static void trickle(unsigned spaces)
+{
+    enum { STORES = 600, LAG = 6 };
+    uint64_t before = writer_bytes_written(), commits = writer_commits(), codes = writer_codes_commits();
+    for (unsigned n = 0; n < STORES; n++) {
+        put(100000000 + n, spaces);
+        if (n % LAG == LAG - 1) CHECK(store_test_sync() == RC_OK);
+        while (writer_pending(&cache_self.writer) > 0) store_test_turns(1);
+    }
+    printf("{\"stage\":\"trickle\",\"spaces\":%u,\"written_per_entry\":%.0f,\"commits\":%llu,\"codes_commits\":%llu}\n",
+           spaces, (double)(writer_bytes_written() - before) / STORES, (unsigned long long)(writer_commits() - commits),
+           (unsigned long long)(writer_codes_commits() - codes));
+}
+
 struct looking {
     unsigned entries, spaces, lookups, right;
 };
@@ -159,7 +174,7 @@ int main(int argc, char **argv)
     struct looking l = {.entries = argc > 1 ? (unsigned)atoi(argv[1]) : 100000,
                         .spaces = argc > 2 ? (unsigned)atoi(argv[2]) : 1,
                         .lookups = argc > 3 ? (unsigned)atoi(argv[3]) : 2000};
-    struct cache_limits limits = {.entries_max = l.entries,
+    struct cache_limits limits = {.entries_max = l.entries + 1000,
                                   .bytes_max = UINT64_C(8) << 30,
                                   .hot_bytes = 1 << 20,
                                   .body_max = 1 << 20,
@@ -172,6 +187,8 @@ int main(int argc, char **argv)
     CHECK(cache_open(folder, &boot) == RC_OK);
     CHECK(semantic_start(folder) == RC_OK);
     fill(folder, l.entries, l.spaces);
+    writer_sync_interval(&cache_self.writer, 1000);
+    trickle(l.spaces);
     if (l.spaces > 0) report_all(&l);
     semantic_stop();
     cache_close();

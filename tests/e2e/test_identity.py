@@ -268,14 +268,17 @@ def expired():
     equal(up.count(), 2, "calls")
 
 
-@test("miss: evicted, for both policies", limit=60)
+@test("miss: evicted, by each policy", limit=90)
 def evicted():
-    for policy in ("sieve", "lru"):
+    for policy in ("sieve", "lru", "mmr", "cluster"):
         box, _ = box_and_up(config={"storage": {"entries_max": 50, "eviction": policy}})
         for number in range(120):
             is_miss(box.chat("fill %d" % number))
         reasons_seen = [box.chat("fill %d" % n).header("x-larder-miss") for n in range(5)]
-        equal(reasons_seen, ["evicted"] * 5, "%s: reasons of the oldest" % policy)
+        if policy in ("sieve", "lru"):
+            equal(reasons_seen, ["evicted"] * 5, "%s: reasons of the oldest" % policy)
+        else:                               # they draw lots: some of the oldest may still be there
+            check(set(reasons_seen) <= {"evicted", None} and reasons_seen.count("evicted") >= 2, policy, reasons_seen)
         stats = box.ctl("cache", "stats")
         check(int(re.search(r"entries\s+(\d+) of 50", stats).group(1)) <= 50, policy, stats)
 

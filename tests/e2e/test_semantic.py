@@ -244,7 +244,7 @@ def teach(box, up, things):
 
 
 def labels_of(box):
-    found = re.search(r"labels\s+(\d+) of 100", box.ctl("semantic", "show"))
+    found = re.search(r"labels\s+(\d+) that count", box.ctl("semantic", "show"))
     return int(found.group(1)) if found else 0
 
 

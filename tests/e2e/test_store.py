@@ -604,7 +604,7 @@ def private_kib(pid):
     return rows["Private_Clean"] + rows["Private_Dirty"]
 
 
-@test("memory: within 10 % of the boot figure after boot, never above the ceiling under full load", limit=90)
+@test("memory: within 10 % of the boot figure after boot, never above the ceiling under full load", limit=180)
 def memory():
     box, _ = box_and_up()
     now, planned, ceiling = memory_of(box)
@@ -613,7 +613,7 @@ def memory():
     check(now <= planned * 1.1, "private memory after boot: %d KiB, planned: %d KiB" % (now, planned))
     most = now
     for round_number in range(3):
-        peers = [box.peer() for _ in range(150)]
+        peers = [box.peer(40) for _ in range(150)]
         for n, peer in enumerate(peers):
             peer.send(box.request_bytes("/v1/chat/completions", harness.chat_body(
                 "m %d [[size=%d]]" % (round_number * 100 + n, 5000 if n % 10 else 60000), n % 2 == 0)))

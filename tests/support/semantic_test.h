@@ -11,8 +11,6 @@
 
 extern struct embedder semantic_test_embedder;
 extern int semantic_test_rc; /* what embed_text says instead, when not RC_OK */
-extern unsigned semantic_test_embedded;
-
 struct span semantic_test_text(unsigned topic, unsigned way);
 void semantic_test_vector(unsigned topic, unsigned way, unsigned dim, float *vector);
 /* As a fiber. */

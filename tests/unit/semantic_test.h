@@ -82,7 +82,8 @@ static const char semantic_test_yaml[] = SEMANTIC_TEST_START
                         SEMANTIC_TEST_ROUTE("brief*", "up", "semantic: preset, ttl: 0s, stale_if_error: 1h")
                             SEMANTIC_TEST_ROUTE("fresh*", "up", "semantic: preset, sampled: fresh")
                                 SEMANTIC_TEST_ROUTE("shared*", "box", "semantic: preset, share: box")
-                                    SEMANTIC_TEST_ROUTE("*", "up", "semantic: learn");
+                                    SEMANTIC_TEST_ROUTE("common*", "up", "semantic: preset, share: box")
+                                        SEMANTIC_TEST_ROUTE("*", "up", "semantic: learn");
 
 #define KEY "Authorization: Bearer sk-one\r\n"
 #define OTHER_KEY "Authorization: Bearer sk-two\r\n"

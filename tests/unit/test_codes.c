@@ -345,6 +345,38 @@ static void a_long_random_life(void **state)
     assert_int_equal(codes.damaged, 0);
 }
 
+/* A full store for a long time, whose victims are anywhere: what the dead leave behind stays bounded. */
+static void a_long_life_at_capacity(void **state)
+{
+    (void)state;
+    enum { LIVING = 3000, BATCH = 64 };
+    static uint64_t living[LIVING + BATCH];
+    unsigned count = 0;
+    uint32_t random = 77;
+    uint64_t most = 0;
+    for (uint64_t id = 1; id + BATCH < IDS_MAX;) {
+        begin();
+        for (unsigned i = 0; i < BATCH; i++) put(1, living[count++] = id++);
+        commit();
+        if (count < LIVING) continue;
+        uint64_t victims[BATCH];
+        for (unsigned i = 0; i < BATCH; i++) {
+            unsigned at = (unsigned)test_random(&random) % count;
+            victims[i] = living[at];
+            living[at] = living[--count];
+        }
+        begin();
+        assert_int_equal(delete_ids(1, victims, BATCH), BATCH);
+        commit();
+        if (stats().bytes > most) most = stats().bytes;
+    }
+    struct seen seen = check_space(1);
+    print_message("          %u living of %u codes in %u blocks, at most %.0f bytes an entry\n", seen.living,
+                  seen.codes, seen.blocks, (double)most / LIVING);
+    assert_true(most < (uint64_t)LIVING * 2 * codes_cost(DIM));
+    assert_true(seen.codes < LIVING * 3 / 2);
+}
+
 static void the_census_names_every_id_once(void **state)
 {
     (void)state;
@@ -524,6 +556,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(dead_places_of_large_blocks, setup, teardown),
         cmocka_unit_test_setup_teardown(thin_neighbours_are_joined, setup, teardown),
         cmocka_unit_test_setup_teardown(a_long_random_life, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_long_life_at_capacity, setup, teardown),
         cmocka_unit_test_setup_teardown(the_census_names_every_id_once, setup, teardown),
         cmocka_unit_test_setup_teardown(a_damaged_block_is_dropped_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(other_dims, setup, teardown),

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_command.c — the one table of commands, run as the control socket runs them. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -188,12 +189,43 @@ static int stop(void **state)
     return 0;
 }
 
+static void test_the_semantic_tier(void **state)
+{
+    (void)state;
+    assert_int_equal(run("semantic show"), RC_OK);
+    expect_said("embedder  none: exact hits only\n");
+    expect_said("rejected  0 pairs\n");
+    expect_said("route openai:*: learn, at most 5.0 % of hits wrong\n");
+    expect_said("no labels yet");
+    expect_said("not looked up:");
+    assert_int_equal(run("cache reject"), RC_INVALID);
+    expect_said("usage: cache reject REQUEST|ID");
+    assert_int_equal(run("cache reject 987654321"), RC_NOT_FOUND);
+    expect_said("there is no such entry");
+    assert_int_equal(run("cache reject req_0123"), RC_NOT_FOUND);
+    expect_said("req_0123 is none of the last 2048 semantic hits");
+    char id[REQUEST_ID_SIZE + 1], line[80];
+    ask("rejected by hand", "an answer", id);
+    unsigned long entry = strtoul(strstr(gateway_test_heard, "x-larder-entry: ") + 16, NULL, 10);
+    snprintf(line, sizeof line, "cache reject %lu", entry);
+    assert_int_equal(run(line), RC_OK);
+    expect_said("this entry answers only the same request from now on");
+    assert_int_equal(run("semantic show"), RC_OK);
+    expect_said("rejected  1 pairs\n");
+    ask("rejected by hand", NULL, id); /* which it does */
+    assert_non_null(strstr(gateway_test_heard, "x-larder-hit: exact"));
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_table),          cmocka_unit_test(test_what_is_no_command),
-        cmocka_unit_test(test_cache_commands), cmocka_unit_test(test_tenant_commands),
-        cmocka_unit_test(test_requests),       cmocka_unit_test(test_the_box),
+        cmocka_unit_test(test_table),
+        cmocka_unit_test(test_what_is_no_command),
+        cmocka_unit_test(test_cache_commands),
+        cmocka_unit_test(test_tenant_commands),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_the_box),
+        cmocka_unit_test(test_the_semantic_tier),
     };
     return cmocka_run_group_tests_name("command", tests, start, stop);
 }

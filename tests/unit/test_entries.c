@@ -10,6 +10,7 @@
 #include "platform/rc.h"
 #include "storage/entries.h"
 #include "storage/entries_format.h"
+#include "storage/layout.h"
 #include "tests/support/store_test.h"
 
 static struct entries entries;
@@ -238,6 +239,104 @@ static void the_state_is_cut_behind_its_last_part(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void a_vector_leaves_its_space_and_guard(void **state)
+{
+    (void)state;
+    static char guard[ENTRIES_GUARD_MAX + 1];
+    struct kv_txn txn;
+    struct entry_texts texts;
+    struct entry_question question;
+    uint32_t cost, random, told;
+    uint64_t space;
+    memset(guard, 'g', sizeof guard);
+    for (unsigned i = 1; i <= 4; i++) {
+        struct digest digest = store_test_digest(i);
+        struct entry_meta meta = store_test_meta(i);
+        unsigned char tag[ENTRIES_TAG_SIZE] = {(unsigned char)i};
+        size_t size = i == 4 ? sizeof guard : i * 100; /* too long a one is not kept */
+        struct entry_vector vector = {
+            .space = UINT64_C(0x1122334455667788) * (i > 1), .shared = i == 3, .guard = span_of(guard, size)};
+        struct entry_new entry = {.digest = &digest,
+                                  .meta = &meta,
+                                  .tag = tag,
+                                  .query = store_test_query(i),
+                                  .body = store_test_body(i, i * 3000),
+                                  .vector = &vector};
+        meta.id = i;
+        assert_int_equal(kv_write_begin(&entries.kv, &txn), RC_OK);
+        assert_int_equal(entries_put(&entries, &txn, &entry, &cost, &random), RC_OK);
+        assert_int_equal(entries_space(&txn, i, &space, &told), RC_OK);
+        assert_int_equal(kv_commit(&txn), RC_OK);
+        assert_int_equal(space, vector.space);
+        assert_int_equal(told, random);
+        assert_int_equal(entries_question(&entries, i, &store_test_arena, &question), RC_OK);
+        assert_int_equal(question.space, vector.space);
+        assert_int_equal(question.random, random);
+        assert_int_equal(question.guard.size, i == 1 || i == 4 ? 0 : size);
+        assert_int_equal(question.flags & ENTRY_WORDED, i == 1 ? 0 : ENTRY_WORDED);
+        assert_int_equal(question.flags & ENTRY_SHARED, i == 3 ? ENTRY_SHARED : 0);
+        assert_memory_equal(question.tenant, meta.tenant, sizeof meta.tenant);
+        assert_true(span_equal(question.query, store_test_query(i)));
+        assert_int_equal(entries_read(&entries, i, &digest, &store_test_arena, &texts), RC_OK);
+        assert_true(span_equal(texts.body, store_test_body(i, i * 3000)));
+        assert_true(span_equal(texts.query, store_test_query(i)));
+    }
+    uint64_t ids[] = {3, 99, 1}, spaces[3];
+    assert_int_equal(entries_spaces(&entries, ids, 3, spaces), RC_OK);
+    assert_int_equal(spaces[0], UINT64_C(0x1122334455667788));
+    assert_int_equal(spaces[1], 0);
+    assert_int_equal(spaces[2], 0);
+    assert_int_equal(entries_question(&entries, 99, &store_test_arena, &question), RC_NOT_FOUND);
+}
+
+/* As a store of version 1 has it: other words where the space is now, nothing between query and body. */
+static void make_version_1(uint64_t id)
+{
+    static unsigned char copy[LAYOUT_CHUNK_MAX];
+    struct kv_txn txn;
+    struct span value;
+    struct row_header header;
+    struct format_row format;
+    assert_int_equal(kv_write_begin(&entries.kv, &txn), RC_OK);
+    assert_int_equal(kv_get(&txn, TABLE_ROWS, row_key(id, 0), &value), RC_OK);
+    size_t size = value.size;
+    memcpy(copy, value.data, size);
+    memcpy(&header, copy, sizeof header);
+    header.version = 1;
+    header.space[0] = 7;
+    memcpy(copy, &header, sizeof header);
+    uint32_t crc = crc32c(0, copy + 4, size - 4);
+    memcpy(copy, &crc, sizeof crc);
+    assert_int_equal(kv_put(&txn, TABLE_ROWS, row_key(id, 0), span_of((const char *)copy, size)), RC_OK);
+    assert_int_equal(kv_get(&txn, TABLE_BOX, BOX_FORMAT, &value), RC_OK);
+    memcpy(&format, value.data, sizeof format);
+    assert_int_equal(format.version, ENTRIES_VERSION);
+    format.version = 1;
+    assert_int_equal(kv_put(&txn, TABLE_BOX, BOX_FORMAT, span_of((const char *)&format, sizeof format)), RC_OK);
+    assert_int_equal(kv_commit(&txn), RC_OK);
+}
+
+static void version_1_is_exact_only(void **state)
+{
+    (void)state;
+    struct digest digest = store_test_digest(7);
+    struct entry_texts texts;
+    struct entry_question question;
+    put(5, 7, 900);
+    make_version_1(5);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        entries_close(&entries);
+        assert_int_equal(entries_open(&entries, folder, 64 << 20, turn == 0, &key), RC_OK);
+        assert_int_equal(entries.version, turn < 2 ? 1 : ENTRIES_VERSION); /* for reading only it is left alone */
+        assert_int_equal(entries_read(&entries, 5, &digest, &store_test_arena, &texts), RC_OK);
+        assert_true(span_equal(texts.body, store_test_body(7, 900)));
+        assert_int_equal(entries_question(&entries, 5, &store_test_arena, &question), RC_OK);
+        assert_int_equal(question.space, 0);
+        assert_int_equal(question.guard.size, 0);
+    }
+    assert_int_equal(delete (5), RC_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest entries_tests[] = {
@@ -248,6 +347,8 @@ int main(void)
         TEST(the_key_and_the_mark_stay),
         TEST(tenants_in_pieces_and_the_oldest),
         TEST(the_state_is_cut_behind_its_last_part),
+        TEST(a_vector_leaves_its_space_and_guard),
+        TEST(version_1_is_exact_only),
     };
     return cmocka_run_group_tests_name("entries", entries_tests, group_setup, NULL);
 }

@@ -110,6 +110,25 @@ static void test_symbolic_link_is_not_written_through(void **state)
     unlink(other);
 }
 
+static void test_append(void **state)
+{
+    char grows[FILE_PATH_MAX], got[32], link[FILE_PATH_MAX];
+    size_t size = 0;
+    (void)state;
+    assert_int_equal(file_join(grows, folder, "grows"), RC_OK);
+    assert_int_equal(file_append(grows, "one", 3, 0600), RC_OK);
+    assert_int_equal(file_append(grows, "", 0, 0600), RC_OK);
+    assert_int_equal(file_append(grows, " two", 4, 0600), RC_OK);
+    assert_int_equal(file_read(grows, got, sizeof got, &size), RC_OK);
+    assert_int_equal(size, 7);
+    assert_memory_equal(got, "one two", 7);
+    assert_int_equal(file_join(link, folder, "grows-link"), RC_OK);
+    assert_int_equal(symlink(grows, link), 0);
+    assert_true(file_append(link, "x", 1, 0600) != RC_OK);
+    assert_int_equal(file_join(grows, folder, "no/such"), RC_OK);
+    assert_int_equal(file_append(grows, "x", 1, 0600), RC_NOT_FOUND);
+}
+
 static void test_folders(void **state)
 {
     (void)state;
@@ -180,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_replace_and_read),
         cmocka_unit_test(test_failed_replace_keeps_the_old),
         cmocka_unit_test(test_symbolic_link_is_not_written_through),
+        cmocka_unit_test(test_append),
         cmocka_unit_test(test_folders),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_lock_is_exclusive),

@@ -57,6 +57,12 @@ static void finds_every_wording(void **state)
     assert_true(span_equal(answer, SPAN("Seven")));
     assert_int_equal(number, 4);
     assert_int_equal(pack_find(pack, SPAN("how older"), &answer, &number), RC_NOT_FOUND);
+    assert_int_equal(pack_question_count(pack), 3); /* as written: guards read capitals and marks */
+    assert_true(span_equal(pack_question(pack, 0), SPAN("What is it?")));
+    assert_true(span_equal(pack_question(pack, 1), SPAN("Qu'est-ce que c'est \xC3\xA0")));
+    assert_true(span_equal(pack_question_answer(pack, 1), SPAN("One\nline \xE2\x82\xAC")));
+    assert_true(span_equal(pack_question(pack, 2), SPAN("How old?")));
+    assert_true(span_equal(pack_question_answer(pack, 2), SPAN("Seven")));
     assert_int_equal(pack_find(pack, SPAN("?"), &answer, &number), RC_NOT_FOUND);
     assert_int_equal(pack_find(pack, SPAN(""), &answer, &number), RC_NOT_FOUND);
     memset(text, ' ', 5000);

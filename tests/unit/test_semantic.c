@@ -231,6 +231,25 @@ static void lost_codes_are_made_again(void **state)
     assert_int_equal(stats().codes, 10);
 }
 
+static void codes_go_with_damaged_entries(void **state)
+{
+    (void)state;
+    char path[FILE_PATH_MAX];
+    static char noise[16384];
+    for (unsigned topic = 1; topic <= 10; topic++) put(topic, 0, 7, 1);
+    assert_int_equal(store_test_sync(), RC_OK);
+    close_all();
+    assert_int_equal(file_join(path, folder, "entries/data.mdb"), RC_OK);
+    assert_int_equal(file_replace(path, noise, sizeof noise, 0600), RC_OK);
+    assert_int_equal(cache_open(folder, &boot), RC_OK);
+    assert_true(boot.moved_aside);
+    assert_int_equal(semantic_start(folder), RC_OK);
+    assert_int_equal(nearest(5, 0, 7, 1), 0);
+    assert_int_equal(found.scanned, 0);
+    uint64_t id = put(5, 0, 7, 1);
+    assert_int_equal(nearest(5, 0, 7, 1), id);
+}
+
 static void purge(void *arg)
 {
     unsigned removed;
@@ -363,6 +382,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_not_embedded_is_made_later, setup, teardown),
         cmocka_unit_test_setup_teardown(another_embedder_makes_all_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_codes_are_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(codes_go_with_damaged_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(erase_takes_codes_and_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(the_box_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(the_nearest_codes, setup, teardown),

@@ -296,6 +296,19 @@ static void upstream_back(void)
     nanosleep(&pause, NULL);
 }
 
+/* The first answer proves the credential: what it was asked as stays, what it asks next is shared. */
+static void test_a_tenant_is_proven_meanwhile(void **state)
+{
+    static const char fields[] = "Authorization: Bearer sk-unproven\r\n";
+    (void)state;
+    (void)store(fields, "common", "before the proof", "own answer");
+    assert_false(lookup.asked.shared);
+    uint64_t space = lookup.asked.space;
+    (void)store(fields, "common", "after the proof", "shared answer");
+    assert_true(lookup.asked.shared);
+    assert_true(lookup.asked.space != space);
+}
+
 static void test_past_its_time(void **state)
 {
     (void)state;
@@ -470,6 +483,7 @@ int main(void)
         T(test_only_if_cached_is_answered),
         T(test_no_foreign_entry_is_served),
         T(test_a_shared_route),
+        T(test_a_tenant_is_proven_meanwhile),
         T(test_past_its_time),
         T(test_max_age_holds_for_other_words_too),
         T(test_offline_may_be_looser),

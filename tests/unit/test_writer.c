@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tests/unit/test_writer.c — the ring, when commits are made, what they report, a full map, bytes written. */
+/* tests/unit/test_writer.c — the ring, when commits are made, what they report, a full map, bytes written.
+ *
+ * Link: -Wl,--wrap=ids_save
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,6 +25,18 @@ static struct home home;
 static const char *folder;
 static unsigned gone, costs;
 static uint64_t last_gone;
+
+int __real_ids_save(struct ids *ids, uint64_t mark);
+int __wrap_ids_save(struct ids *ids, uint64_t mark);
+
+static unsigned save_ms; /* a slow disk */
+
+int __wrap_ids_save(struct ids *ids, uint64_t mark)
+{
+    struct timespec pause = {.tv_nsec = (long)save_ms * 1000000};
+    nanosleep(&pause, NULL);
+    return __real_ids_save(ids, mark);
+}
 
 static void report(const struct writer_event *event)
 {
@@ -230,6 +245,19 @@ static void stopping_commits_what_waits(void **state)
     assert_int_equal(entries_read(&entries, id, &digest, &store_test_arena, &texts), RC_OK);
 }
 
+/* What comes while the first block of ids is being made durable is kept. */
+static void a_slow_disk_costs_no_first_answers(void **state)
+{
+    (void)state;
+    save_ms = 250;
+    start(5000000, 64 << 20);
+    uint64_t first = put(1, 100), second = put(2, 100);
+    save_ms = 0;
+    assert_int_equal(second, first + 1);
+    assert_int_equal(sync_all(), RC_OK);
+    assert_int_equal(gone, 0);
+}
+
 static void ids_go_on_past_their_block(void **state)
 {
     (void)state;
@@ -307,6 +335,7 @@ int main(void)
         TEST(a_shorter_interval_counts_at_once),
         TEST(pending_ones_are_read_from_the_queue),
         TEST(stopping_commits_what_waits),
+        TEST(a_slow_disk_costs_no_first_answers),
         TEST(ids_go_on_past_their_block),
         TEST(a_full_map_lets_the_oldest_go),
         TEST(bytes_written_stay_in_their_budget),
