@@ -28,7 +28,7 @@ enum {
     CONFIG_MODELS_MAX = 32,  /* models named for one provider */
     CONFIG_TENANTS_MAX = 64,
     CONFIG_TENANT_MODELS_MAX = 8, /* models with limits of their own, for one tenant */
-    CONFIG_ISSUES_MAX = 32, /* errors and warnings kept of one load; errors push warnings out */
+    CONFIG_ISSUES_MAX = 32,       /* errors and warnings kept of one load; errors push warnings out */
 };
 
 /* Most that the limits can be set to; app/bounds.h reserves for them and asserts that they agree. */

@@ -137,6 +137,13 @@ bool limits_allow_provider(const struct request *r, unsigned provider)
     return (!r->rules[0] || lists(r->rules[0], provider)) && (!r->rules[1] || lists(r->rules[1], provider));
 }
 
+bool limits_allow_any(const struct request *r)
+{
+    for (unsigned i = 0; i < r->route->provider_count; i++)
+        if (limits_allow_provider(r, r->route->providers[i])) return true;
+    return r->route->provider_count == 0;
+}
+
 /* ---- marks */
 
 static void mark(const struct request *r, uint64_t until_us)
@@ -331,9 +338,9 @@ bool limits_are_spent(const struct request *r)
 
 static bool is_about_the_box(struct span line)
 {
-    static const struct span prefixes[] = {SPAN_ROW("x-ratelimit-"), SPAN_ROW("anthropic-ratelimit-"),
-                                           SPAN_ROW("openai-organization:"), SPAN_ROW("openai-project:"),
-                                           SPAN_ROW("anthropic-organization-id:"), SPAN_ROW("retry-after-ms:")};
+    static const struct span prefixes[] = {
+        SPAN_ROW("x-ratelimit-"),    SPAN_ROW("anthropic-ratelimit-"),       SPAN_ROW("openai-organization:"),
+        SPAN_ROW("openai-project:"), SPAN_ROW("anthropic-organization-id:"), SPAN_ROW("retry-after-ms:")};
     for (unsigned i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++)
         if (line.size >= prefixes[i].size && span_equal_nocase(span_of(line.data, prefixes[i].size), prefixes[i]))
             return true;

@@ -22,7 +22,8 @@
 #include "app/gateway/gateway.h"
 
 enum {
-    LIMITS_SCOPES = 640, /* tables of counters: every entry and model entry of a full configuration, and some gone ones */
+    LIMITS_SCOPES =
+        640, /* tables of counters: every entry and model entry of a full configuration, and some gone ones */
     LIMITS_OUTPUT_GUESS = 1024,
     LIMITS_OUTPUT_MOST = 4096,
     LIMITS_BYTES_A_TOKEN = 4,
@@ -39,6 +40,8 @@ void limits_close(void);
 void limits_find_rules(struct request *r, struct span name);
 /* Whether its providers list allows this one. */
 bool limits_allow_provider(const struct request *r, unsigned provider);
+/* Whether it allows one of the route's. */
+bool limits_allow_any(const struct request *r);
 
 /* What refuses a call. */
 struct limit_refusal {

@@ -118,7 +118,7 @@ bool limit_meter_lacks(const struct limit_meter *m, const struct config_quota *q
 {
     bool any = false;
     for (unsigned kind = 0; kind < LIMIT_KINDS; kind++) {
-        struct limit_lack found;
+        struct limit_lack found = {0};
         if (lacks_of(m, q, (enum limit_kind)kind, amounts->of[kind], now_us, &found)) note(lack, &any, found);
     }
     return any;

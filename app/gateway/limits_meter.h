@@ -14,12 +14,12 @@ enum limit_kind { LIMIT_REQUESTS, LIMIT_TOKENS, LIMIT_MONEY, LIMIT_KINDS };
 enum { LIMIT_UNIT = 1000000, LIMIT_DATE_SIZE = 20 };
 
 struct limit_meter {
-    uint64_t key;                       /* 0: free */
-    uint64_t used_us;                   /* wall: taken from last */
-    uint64_t filled_us;                 /* wall: when the buckets were filled up to `owed` */
-    int64_t owed[LIMIT_KINDS];          /* what is missing in the minute's bucket; above the limit: debt */
-    int64_t spent[LIMIT_KINDS][2];      /* of this day, of this month */
-    uint32_t window[2];                 /* days since 1970; months since then */
+    uint64_t key;                  /* 0: free */
+    uint64_t used_us;              /* wall: taken from last */
+    uint64_t filled_us;            /* wall: when the buckets were filled up to `owed` */
+    int64_t owed[LIMIT_KINDS];     /* what is missing in the minute's bucket; above the limit: debt */
+    int64_t spent[LIMIT_KINDS][2]; /* of this day, of this month */
+    uint32_t window[2];            /* days since 1970; months since then */
 };
 
 struct limit_amounts {

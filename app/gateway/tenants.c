@@ -20,7 +20,7 @@ struct row {
     uint8_t hash[HASH_SIZE]; /* of its key under the box secret */
     uint64_t created_s;
     bool revoked;
-    uint64_t expires_s; /* 0: never */
+    uint64_t expires_s;          /* 0: never */
     uint8_t old_hash[HASH_SIZE]; /* of the key before this one, taken … */
     uint64_t old_until_s;        /* … until then; 0: no longer */
     uint64_t seen[SEEN_MAX];     /* RAM only: addresses from which its key came, newest first */
@@ -296,7 +296,7 @@ static int commit(struct row *row, struct row before, bool added)
     return rc;
 }
 
-int tenant_add(struct span name, const struct tenant_terms *terms, char key[TENANT_KEY_SIZE + 1])
+int tenant_issue(struct span name, const struct tenant_terms *terms, char key[TENANT_KEY_SIZE + 1])
 {
     if (!name_is_fine(name)) return RC_INVALID;
     if (saving) return RC_AGAIN;
@@ -364,7 +364,9 @@ int tenant_forget(struct span name)
 static void view_of(const struct row *row, struct tenant_view *view)
 {
     *view = (struct tenant_view){.name = span_text(row->name),
-                                 .state = row->revoked ? "revoked" : has_ended(row) ? "expired" : "active",
+                                 .state = row->revoked     ? "revoked"
+                                          : has_ended(row) ? "expired"
+                                                           : "active",
                                  .created_s = row->created_s,
                                  .expires_s = row->expires_s,
                                  .tenant = {.kind = TENANT_VIRTUAL}};

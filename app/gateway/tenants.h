@@ -54,7 +54,12 @@ struct tenant_terms {
 };
 
 /* Fiber. `key` gets the new key, to be shown once. */
-int tenant_add(struct span name, const struct tenant_terms *terms, char key[TENANT_KEY_SIZE + 1]);
+int tenant_issue(struct span name, const struct tenant_terms *terms, char key[TENANT_KEY_SIZE + 1]);
+static inline int tenant_add(struct span name, char key[TENANT_KEY_SIZE + 1])
+{
+    static const struct tenant_terms none = {0};
+    return tenant_issue(name, &none, key);
+}
 /* Without expires_s the new key lasts as long as the old one would have. Revoked ones come back. */
 int tenant_rotate(struct span name, const struct tenant_terms *terms, char key[TENANT_KEY_SIZE + 1]);
 int tenant_revoke(struct span name);
@@ -63,7 +68,7 @@ int tenant_forget(struct span name);
 
 struct tenant_view {
     struct span name;
-    const char *state; /* "active", "expired", "revoked" */
+    const char *state;             /* "active", "expired", "revoked" */
     uint64_t created_s, expires_s; /* wall; expires 0: never */
     struct tenant tenant;
 };

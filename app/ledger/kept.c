@@ -4,7 +4,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "app/gateway/learn.h"
 #include "platform/clock.h"
@@ -24,7 +23,7 @@ static const char magic[8] = {'l', 'a', 'r', 'd', 'e', 'r', 'k', 'p'};
 enum { TRY_AGAIN_S = 60 };
 
 struct job {
-    struct kept *kept;
+    const struct kept *kept;
     int rc;
 };
 
@@ -69,7 +68,6 @@ static void write_job(void *arg)
 {
     struct job *job = arg;
     job->rc = file_replace(job->kept->path, job->kept->file, file_size(job->kept), 0600);
-    atomic_store(&job->kept->writing, false);
 }
 
 static void say(const struct kept *k, int rc)
@@ -82,9 +80,7 @@ static void save(void *arg)
     struct kept *k = arg;
     struct job job = {.kept = k};
     snapshot(k);
-    atomic_store(&k->writing, true);
     int rc = offload(write_job, &job);
-    atomic_store(&k->writing, false);
     if (rc == RC_OK) rc = job.rc;
     say(k, rc);
     k->saving = false;
@@ -115,9 +111,7 @@ void kept_change(struct kept *k, uint64_t within_us)
 
 void kept_close(struct kept *k)
 {
-    const struct timespec moment = {.tv_nsec = 1000000};
     loop_timer_cancel(&k->timer);
-    while (atomic_load(&k->writing)) (void)nanosleep(&moment, NULL); /* a worker still reads the copy */
     if (!k->path[0] || !k->dirty) return;
     struct job job = {.kept = k};
     snapshot(k);

@@ -11,12 +11,8 @@
 #ifndef LEDGER_KEPT_H
 #define LEDGER_KEPT_H
 
-#include <stdatomic.h>
-#include <stdint.h>
-
 #include "platform/file.h"
 #include "platform/loop.h"
-
 
 struct kept {
     const char *name; /* of the file, and of the memory term */
@@ -30,7 +26,6 @@ struct kept {
     unsigned char *file; /* a copy, while it is read or written */
     uint64_t due_us;     /* monotonic: when the timer fires */
     bool dirty, saving;
-    _Atomic bool writing; /* a worker reads `file` */
     char path[FILE_PATH_MAX];
 };
 
@@ -38,7 +33,7 @@ struct kept {
 int kept_reserve(struct kept *kept, const char *term);
 /* Boot: reads the rows, or leaves them empty. Without it nothing is ever written. */
 int kept_open(struct kept *kept, const char *data_folder, char *message, size_t message_size);
-/* The end: writes what has not been. */
+/* The end, when no worker runs any more: writes what has not been. */
 void kept_close(struct kept *kept);
 /* A row has changed: it is written within so long. */
 void kept_change(struct kept *kept, uint64_t within_us);

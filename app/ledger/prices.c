@@ -128,8 +128,8 @@ int prices_read(struct span text, struct arena *arena, struct prices *prices, ch
         (void)span_cut(line, '#', &line);
         if (line.size && line.data[line.size - 1] == '\r') line.size--;
         if (!has_row(line)) continue;
-        const char *wrong =
-            prices->count == PRICE_ROWS_MAX ? "there are too many rows" : read_row(line, arena, &rows[prices->count]);
+        const char *wrong = prices->count == PRICE_ROWS_MAX ? "there are too many rows"
+                                                            : read_row(line, arena, &rows[prices->count]);
         if (wrong) {
             snprintf(message, PRICES_MESSAGE_MAX, "line %u: %s", number, wrong);
             return RC_INVALID;

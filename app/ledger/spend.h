@@ -22,7 +22,7 @@ struct spend_row {
     uint64_t tenant; /* first bytes of its id; 0: free */
     uint64_t calls, unpriced, hits, tokens_in, tokens_out, cost, saved;
     uint64_t today_cost;
-    uint32_t today; /* days since 1970 */
+    uint32_t today;  /* days since 1970 */
     uint32_t used_s; /* wall: its last request that was answered from the box or upstream */
 };
 
