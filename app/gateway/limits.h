@@ -57,7 +57,8 @@ int limits_take_unread(struct request *r, struct limit_refusal *refusal);
 /* The call is over. `usage` NULL: it is not known, the guess stands; a record of zeroes: nothing came. */
 void limits_settle(struct request *r, const struct usage *usage, uint64_t cost);
 
-/* Whether the tenant could make no call now: a reply from the box then says so. */
+/* Whether the tenant could make no call now, or was refused one and the time has not come: a reply from the box then says
+ * so. */
 bool limits_are_spent(const struct request *r);
 /* The same as remembered, by the first bytes of a tenant's id: cheap, for the short cut. */
 bool limits_are_marked(uint64_t tenant);
