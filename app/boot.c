@@ -11,8 +11,10 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+#include "app/gateway/later.h"
 #include "app/gateway/learn.h"
 #include "app/gateway/limits.h"
+#include "app/gateway/probe.h"
 #include "app/gateway/tenants.h"
 #include "app/ledger/spend.h"
 #include "cache/semantic.h"
@@ -211,6 +213,8 @@ static void close_all(void)
     server_stop(&boot.api);
     server_stop(&boot.admin);
     control_close();
+    probe_stop();
+    later_stop();
     gateway_close();
     semantic_stop();
     cache_close();
@@ -227,6 +231,8 @@ static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
+    probe_start(&boot.background);
+    later_start(&boot.background);
     boot.ready = true;
     int rc = loop_run();
     close_all();

@@ -19,7 +19,7 @@ enum {
     CONNECTIONS_MAX = 16384,
     REQUESTS_MAX = 1024,    /* being worked on: fiber, arena */
     FLIGHTS_MAX = 1024,     /* upstream calls */
-    BACKGROUND_MAX = 8,     /* reload, trust loading, clock and refresh: a fiber each */
+    BACKGROUND_MAX = 12,    /* reload, trust loading, clock, questions kept: a fiber each; probes */
     ADMIN_CONNECTIONS = 64, /* a few browsers and scrapers */
     ADMIN_REQUESTS = 8,
     HEAD_READERS_PART = 8, /* one request in so many may be one whose head comes in pieces */

@@ -7,6 +7,7 @@
 #include "app/boot.h"
 #include "app/commands_semantic.h"
 #include "app/commands_tenants.h"
+#include "app/gateway/deferred.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
 #include "platform/clock.h"
@@ -29,22 +30,6 @@ static void put_time(struct text *out, uint64_t wall_us)
 
 /* ---- status */
 
-static void put_providers(struct text *out)
-{
-    const struct generation *g = gateway.current;
-    for (unsigned i = 0; i < g->config->provider_count; i++) {
-        const struct provider_health *h = &g->health[i];
-        text_format(out, "provider %-16.*s ", SPAN_ARG(g->config->providers[i].name));
-        if (h->failing_since_us) {
-            text_put_text(out, "cannot be reached since ");
-            put_time(out, h->failing_since_us);
-            text_format(out, " (%s)\n", h->last_error);
-        } else {
-            text_put_text(out, "fine, as far as known\n");
-        }
-    }
-}
-
 static int run_status(struct command_call *call)
 {
     static const char *const trust[] = {"unset: before the build date, waiting for a trustworthy time", "plausible",
@@ -62,7 +47,7 @@ static int run_status(struct command_call *call)
                 (unsigned long long)stats.bytes, stats.read_only ? ", READ ONLY: nothing new is kept" : "");
     text_format(call->out, "memory   %zu KiB private now, %zu KiB planned at boot, %zu KiB at most\n",
                 boot_private_measure() / 1024, plan_total().committed / 1024, plan_total().ceiling / 1024);
-    put_providers(call->out);
+    health_print(gateway.current, call->out);
     return RC_OK;
 }
 
@@ -169,6 +154,14 @@ static int run_cache_purge(struct command_call *call)
     else if (rc == RC_NOT_FOUND)
         text_put_text(call->out, "there is no such entry\n");
     return rc;
+}
+
+/* ---- ask later */
+
+static int run_deferred_list(struct command_call *call)
+{
+    deferred_list(call->out);
+    return RC_OK;
 }
 
 /* ---- requests */
@@ -291,6 +284,7 @@ static const struct command commands[] = {
     {"tenant revoke", "NAME", "refuse a tenant's key from now on", PRIVILEGE_CHANGE, 1, 1, command_tenant_revoke},
     {"tenant erase", "NAME", "revoke it and remove all that is stored for it", PRIVILEGE_CHANGE, 1, 1,
      command_tenant_erase},
+    {"deferred list", "", "questions kept for when the line is back", PRIVILEGE_READ, 0, 0, run_deferred_list},
     {"why", "REQUEST", "how a recent request was answered, and why it missed", PRIVILEGE_READ, 1, 1, run_why},
     {"requests", "[COUNT]", "the newest requests", PRIVILEGE_READ, 0, 1, run_requests},
     {"plan", "", "the memory plan against use", PRIVILEGE_READ, 0, 0, run_plan},

@@ -210,11 +210,11 @@ static const struct config_key retry_keys[] = {
 };
 
 static const struct config_key breaker_keys[] = {
-    {.name = "ratio", .type = TYPE_RATIO, .built = LATER_SOFT, P(breaker_ratio), .fallback = "0.5", .max = 1,
+    {.name = "ratio", .type = TYPE_RATIO, P(breaker_ratio), .fallback = "0.5", .max = 1,
      .help = "share of failed calls that opens it"},
-    {.name = "calls", .type = TYPE_COUNT, .built = LATER_SOFT, P(breaker_calls), .fallback = "20", .min = 1,
+    {.name = "calls", .type = TYPE_COUNT, P(breaker_calls), .fallback = "20", .min = 1,
      .max = 10000, .help = "of at least so many"},
-    {.name = "window", .type = TYPE_DURATION, .built = LATER_SOFT, P(breaker_window_us), .fallback = "30s",
+    {.name = "window", .type = TYPE_DURATION, P(breaker_window_us), .fallback = "30s",
      .min = SECOND,
      .max = HOUR, .help = "within this time"},
     {.name = "probe", .type = TYPE_DURATION, P(breaker_probe_us), .fallback = "1s", .min = 10 * MS, .max = HOUR,
@@ -368,9 +368,9 @@ static const struct config_key tenant_keys[] = {
 };
 
 static const struct config_key budget_keys[] = {
-    {.name = "refresh_per_hour", .type = TYPE_COUNT, .built = LATER, C(refresh_per_hour), .fallback = "60",
+    {.name = "refresh_per_hour", .type = TYPE_COUNT, .reload = RELOAD, C(refresh_per_hour), .fallback = "60",
      .max = 100000, .help = "stale entries fetched anew in the background"},
-    {.name = "deferred_max", .type = TYPE_COUNT, .built = LATER, C(deferred_max), .fallback = "100", .max = 100000,
+    {.name = "deferred_max", .type = TYPE_COUNT, C(deferred_max), .fallback = "100", .max = 10000,
      .help = "questions kept for when the line is back"},
     {.name = "finish_for_store", .type = TYPE_DURATION, .reload = RELOAD, C(finish_for_store_us), .fallback = "30s",
      .max = HOUR, .help = "how long a call goes on for the store alone"},

@@ -2,10 +2,10 @@
 /* app/embed_serve.c — see embed_serve.h. */
 #include "app/embed_serve.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
 
+#include "app/lines.h"
 #include "app/model/import.h"
 #include "cache/embed.h"
 #include "platform/cpu.h"
@@ -21,11 +21,6 @@ enum {
     LINE_MAX_SIZE = 256 << 10,
     REPLY_MAX = 64 << 10,
     SCRATCH_SIZE = JSON_SCRATCH_FACTOR * LINE_MAX_SIZE + JSON_SCRATCH_EXTRA,
-};
-
-struct lines {
-    char *buffer; /* LINE_MAX_SIZE */
-    size_t begin, end;
 };
 
 struct options {
@@ -57,37 +52,6 @@ static int read_options(int argc, char **argv, struct options *options)
             return complain("no such embedder", argv[i + 1]);
     }
     return 0;
-}
-
-/* RC_EMPTY: the input ended; RC_TOO_LARGE: a line does not fit. */
-static int next_line(struct lines *lines, struct span *line)
-{
-    for (;;) {
-        char *start = lines->buffer + lines->begin, *newline = memchr(start, '\n', lines->end - lines->begin);
-        if (newline) {
-            *line = span_of(start, (size_t)(newline - start));
-            lines->begin += line->size + 1;
-            return RC_OK;
-        }
-        memmove(lines->buffer, start, lines->end - lines->begin);
-        lines->end -= lines->begin;
-        lines->begin = 0;
-        if (lines->end == LINE_MAX_SIZE) return RC_TOO_LARGE;
-        ssize_t n = read(STDIN_FILENO, lines->buffer + lines->end, LINE_MAX_SIZE - lines->end);
-        if (n < 0 && errno != EINTR) return RC_IO;
-        if (n == 0) return RC_EMPTY;
-        if (n > 0) lines->end += (size_t)n;
-    }
-}
-
-static int write_all(struct span text)
-{
-    while (text.size > 0) {
-        ssize_t n = write(STDOUT_FILENO, text.data, text.size);
-        if (n < 0 && errno != EINTR) return RC_CLOSED;
-        if (n > 0) text = span_of(text.data + n, text.size - (size_t)n);
-    }
-    return RC_OK;
 }
 
 static void put_error(struct text *out, const char *what)
@@ -136,10 +100,10 @@ static int serve(struct lines *lines, struct json_scratch *scratch)
     static char reply[REPLY_MAX];
     struct span line;
     int rc;
-    while ((rc = next_line(lines, &line)) == RC_OK) {
+    while ((rc = lines_next(lines, STDIN_FILENO, &line)) == RC_OK) {
         struct text out = text_on(reply, sizeof reply);
         answer(scratch, line, &out);
-        if (write_all(text_span(&out)) != RC_OK) return 1;
+        if (lines_write(STDOUT_FILENO, text_span(&out)) != RC_OK) return 1;
     }
     if (rc == RC_EMPTY) return 0;
     fprintf(stderr, "larder embed-serve: error: cannot read a line: %s\n", rc_name(rc));
@@ -162,7 +126,7 @@ static int open_embedder(const struct options *options)
 int embed_serve(int argc, char **argv)
 {
     struct options options = {.model = MODEL_DEFAULT_PATH, .kind = EMBED_MINILM};
-    struct lines lines = {0};
+    struct lines lines = {.capacity = LINE_MAX_SIZE};
     struct json_scratch scratch = {.capacity = SCRATCH_SIZE};
     void *buffer;
     int code = read_options(argc, argv, &options);

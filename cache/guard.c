@@ -111,20 +111,20 @@ void guard_clear(struct guard_text *g)
     g->numbers.count = g->units.count = g->ordinals.count = g->code.count = g->quoted.count = 0;
 }
 
-void guard_read(struct span text, struct guard_text *g)
+void guard_read(struct span text, struct guard_text *read)
 {
-    guard_clear(g);
-    guard_decode(g, text);
-    if (guard_lower_case(g->chars, g->char_count, g->lower, GUARD_CHARS_MAX, &g->lower_count) != RC_OK)
-        g->long_text = true;
-    if (g->long_text) return;
-    guard_read_quoted(g);
-    guard_read_code(g);
-    guard_read_words(g);
-    if (g->long_text) return;
-    guard_read_numbers(g);
-    guard_read_negation(g);
-    guard_read_question(g);
-    guard_read_entities(g);
-    guard_sort(g);
+    guard_clear(read);
+    guard_decode(read, text);
+    if (guard_lower_case(read->chars, read->char_count, read->lower, GUARD_CHARS_MAX, &read->lower_count) != RC_OK)
+        read->long_text = true;
+    if (read->long_text) return;
+    guard_read_quoted(read);
+    guard_read_code(read);
+    guard_read_words(read);
+    if (read->long_text) return;
+    guard_read_numbers(read);
+    guard_read_negation(read);
+    guard_read_question(read);
+    guard_read_entities(read);
+    guard_sort(read);
 }

@@ -115,19 +115,20 @@ static bool take_word(struct reader *r, struct guard_text *g, struct guard_word 
 
 /* ---- the whole */
 
-int guard_pack(const struct guard_text *g, unsigned char *bytes, size_t room, size_t *size)
+int guard_pack(const struct guard_text *read, unsigned char *bytes, size_t room, size_t *size)
 {
     struct writer w = {.bytes = bytes, .room = room};
     put(&w, GUARD_VERSION, 1);
     put(&w, guard_tables_version, 4);
-    put(&w, (g->long_text ? FLAG_LONG : 0u) | (g->negated ? FLAG_NEGATED : 0u), 1);
-    put(&w, g->question, 1);
-    put(&w, g->long_text ? 0 : g->word_count, 2);
-    if (!g->long_text) {
-        bool fit = put_marks(&w, &g->numbers, 8) && put_marks(&w, &g->units, 1) && put_marks(&w, &g->ordinals, 8) &&
-                   put_marks(&w, &g->code, 8) && put_marks(&w, &g->quoted, 8);
+    put(&w, (read->long_text ? FLAG_LONG : 0u) | (read->negated ? FLAG_NEGATED : 0u), 1);
+    put(&w, read->question, 1);
+    put(&w, read->long_text ? 0 : read->word_count, 2);
+    if (!read->long_text) {
+        bool fit = put_marks(&w, &read->numbers, 8) && put_marks(&w, &read->units, 1) &&
+                   put_marks(&w, &read->ordinals, 8) && put_marks(&w, &read->code, 8) &&
+                   put_marks(&w, &read->quoted, 8);
         if (!fit) return RC_FULL;
-        for (unsigned i = 0; i < g->word_count; i++) put_word(&w, g, &g->words[i]);
+        for (unsigned i = 0; i < read->word_count; i++) put_word(&w, read, &read->words[i]);
     }
     if (w.size > room) return RC_FULL;
     *size = w.size;
@@ -156,13 +157,13 @@ static int take_all(struct reader *r, struct guard_text *g)
     return !r->bad && r->at == r->size ? RC_OK : RC_CORRUPT;
 }
 
-int guard_unpack(struct span packed, struct guard_text *g)
+int guard_unpack(struct span packed, struct guard_text *read)
 {
     struct reader r = {.bytes = (const unsigned char *)packed.data, .size = packed.size};
-    guard_clear(g);
+    guard_clear(read);
     if (packed.size == 0) return RC_CORRUPT;
     if (take(&r, 1) != GUARD_VERSION || take(&r, 4) != guard_tables_version) return r.bad ? RC_CORRUPT : RC_VERSION;
-    int rc = take_all(&r, g);
-    if (rc == RC_OK) guard_sort(g);
+    int rc = take_all(&r, read);
+    if (rc == RC_OK) guard_sort(read);
     return rc;
 }

@@ -122,22 +122,27 @@ static int begin(struct upstream_call *call, uint64_t deadline_us)
     return rc;
 }
 
-int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct span method, struct span head,
-                   struct span body, uint64_t deadline_us)
+static void call_start(struct upstream *upstream, struct upstream_call *call)
 {
     /* The head's fields are large and written before they are read. */
     call->upstream = NULL;
     call->message[0] = 0;
     call->connected_us = call->first_byte_us = 0;
     call->verified = upstream->options.tls;
-    call->method = method;
-    call->request_head = head;
-    call->request_body = body;
     call->connection = NULL;
     call->pending = SPAN("");
     call->whole = true;
     call->complete = false;
     call->body_left = 0;
+}
+
+int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct span method, struct span head,
+                   struct span body, uint64_t deadline_us)
+{
+    call_start(upstream, call);
+    call->method = method;
+    call->request_head = head;
+    call->request_body = body;
     int rc = upstream_slot_take(upstream, deadline_us);
     if (rc != RC_OK) {
         upstream_say(call, "%s: all %u places for calls at a time are taken", upstream->name,
@@ -148,6 +153,19 @@ int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct
     call->upstream = upstream;
     rc = begin(call, deadline_us);
     if (rc != RC_OK) upstream_end(call);
+    return rc;
+}
+
+int upstream_probe(struct upstream *upstream, struct upstream_call *call, uint64_t deadline_us)
+{
+    call_start(upstream, call);
+    upstream->users++;
+    call->upstream = upstream;
+    int rc = connect_fresh(call, deadline_us);
+    if (rc == RC_OK) upstream_connection_end(call->connection, true);
+    call->connection = NULL;
+    call->upstream = NULL;
+    upstream_user_drop(upstream);
     return rc;
 }
 

@@ -4,7 +4,8 @@
  * Owner:   an upstream (one a provider) is the configuration's; a call is its fiber's until upstream_end.
  * Threads: lane only.
  * Fails:   RC_UNREACHABLE (DNS, connect, proxy), RC_UNTRUSTED, RC_TIMEOUT, RC_CLOSED (ended too early), RC_INVALID (not
- *          HTTP), RC_FULL (its `concurrent` bound, after waiting to the deadline), RC_CANCELLED. call->message says
+ *          HTTP), RC_FULL (its `concurrent` bound: the queue is full, or its
+ *          time is over), RC_CANCELLED. call->message says
  *          what happened in words, with the host.
  * Retry:   one transparent retry on a fresh connection when a pooled one turns out dead before any reply byte came and
  *          the request is held whole; everything else is the caller's policy.
@@ -33,7 +34,9 @@ struct upstream_options {
     struct span proxy_host; /* CONNECT proxy (also for plain http targets); empty: none */
     unsigned proxy_port;
     struct span proxy_authorization; /* whole field value, or empty */
-    unsigned concurrent;
+    unsigned concurrent;             /* calls at a time; 0: no bound */
+    unsigned queue;                  /* callers waiting for that, the next one is refused at once; 0: no bound */
+    uint64_t queue_us;               /* so long at most; 0: to the call's deadline */
     uint64_t connect_us, first_byte_us, idle_us;
     uint64_t idle_keep_us; /* pooled connections are closed after this long unused */
 };
@@ -67,6 +70,9 @@ struct upstream_call {
  * stay until upstream_reply has returned. On failure nothing is held and upstream_end may be left out. */
 int upstream_begin(struct upstream *upstream, struct upstream_call *call, struct span method, struct span head,
                    struct span body, uint64_t deadline_us);
+/* Connects, with proxy and TLS, outside of the bound of calls, and leaves the connection to the pool. Fails as
+ * upstream_begin does; nothing is held either way. */
+int upstream_probe(struct upstream *upstream, struct upstream_call *call, uint64_t deadline_us);
 /* More request body, already framed (bodies that stream through). */
 int upstream_send(struct upstream_call *call, const void *data, size_t size, uint64_t deadline_us);
 /* Waits for the final reply head; any number of 1xx is skipped. Spans of call->head stay valid until upstream_end. */

@@ -201,6 +201,9 @@ int upstream_slot_take(struct upstream *u, uint64_t deadline_us)
         u->active++;
         return RC_OK;
     }
+    if (u->options.queue && u->queued >= u->options.queue) return RC_FULL;
+    uint64_t most = u->options.queue_us ? clock_monotonic_us() + u->options.queue_us : deadline_us;
+    if (most < deadline_us) deadline_us = most;
     struct upstream_waiter waiter = {.fiber = fiber_self()};
     if (u->last)
         u->last->next = &waiter;

@@ -3,6 +3,7 @@
 #include "platform/metric.h"
 
 #include <inttypes.h>
+#include <math.h>
 
 #include "platform/check.h"
 
@@ -122,9 +123,11 @@ static void put_metric(struct text *out, unsigned index)
         put_histogram(out, m);
         return;
     }
+    double value = is_call(m) ? m->read(m) : 0;
+    if (isnan(value)) return;
     put_series(out, m, "", NULL);
     if (is_call(m))
-        text_format(out, " %.15g\n", m->read(m));
+        text_format(out, " %.15g\n", value);
     else
         text_format(out, " %" PRIu64 "\n", metric_get(m));
 }

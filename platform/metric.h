@@ -25,9 +25,10 @@ struct metric {
     const char *help;
     enum metric_kind kind;
     _Atomic uint64_t value;
-    double (*read)(const struct metric *metric); /* METRIC_…_CALL: asked at rendering, on the rendering thread */
-    const void *context;                         /* for `read` */
-    struct metric_histogram *histogram;          /* METRIC_HISTOGRAM */
+    /* METRIC_…_CALL: asked at rendering, on the rendering thread; NAN: this series is not there now. */
+    double (*read)(const struct metric *metric);
+    const void *context;                /* for `read` */
+    struct metric_histogram *histogram; /* METRIC_HISTOGRAM */
 };
 
 struct metric_histogram {

@@ -29,7 +29,7 @@ struct secrets_stats {
 int secrets_reserve(void);
 /* The file is made with the first secret. Without a folder (NULL) secrets are fixed by the tenant alone: for golden tests
  * and evaluation. */
-int secrets_open(const char *data_folder, bool read_only);
+int secrets_open(const char *data_folder, bool only_read);
 void secrets_close(void);
 
 /* The tenant's (NULL: the box's) secret; made when there is none. */

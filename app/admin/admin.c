@@ -9,7 +9,7 @@
 #include "platform/log.h"
 #include "platform/metric.h"
 
-enum { METRICS_TEXT_MAX = 256 << 10, TOKEN_SIZE = 40, TOKEN_MAX = 256 };
+enum { METRICS_TEXT_MAX = 256 << 10, READY_TEXT_MAX = 8 << 10, TOKEN_SIZE = 40, TOKEN_MAX = 256 };
 
 static char token[TOKEN_MAX];
 static size_t token_size;
@@ -80,6 +80,22 @@ static void serve_metrics(struct exchange *x)
     reply(x, 200, "text/plain; version=0.0.4; charset=utf-8", text_span(&out));
 }
 
+/* What a load balancer reads is the status; the lines are for people. Ready without a provider too: what is stored is
+ * served. */
+static void serve_ready(struct exchange *x)
+{
+    char *bytes = arena_take(x->arena, READY_TEXT_MAX, 1);
+    if (!bytes || !boot_is_ready()) {
+        boot_is_ready() ? reply(x, 200, "text/plain", SPAN("ready\n"))
+                        : reply(x, 503, "text/plain", SPAN("not ready\n"));
+        return;
+    }
+    struct text out = text_on(bytes, READY_TEXT_MAX);
+    text_put_text(&out, "ready\n");
+    if (may_read(x)) health_print(gateway.current, &out);
+    reply(x, 200, "text/plain", text_span(&out));
+}
+
 static bool is_foreign(const struct exchange *x)
 {
     struct span host = http_field(&x->head, "host"), origin = http_field(&x->head, "origin");
@@ -99,8 +115,7 @@ void admin_serve(struct exchange *x)
     else if (span_equal(path, SPAN("/healthz")))
         reply(x, 200, "text/plain", SPAN("ok\n"));
     else if (span_equal(path, SPAN("/readyz")))
-        boot_is_ready() ? reply(x, 200, "text/plain", SPAN("ready\n"))
-                        : reply(x, 503, "text/plain", SPAN("not ready\n"));
+        serve_ready(x);
     else if (!may_read(x))
         reply(x, 401, "text/plain",
               SPAN("send the admin token as Authorization: Bearer (it lies in <data>/keys/admin-token)\n"));

@@ -37,7 +37,8 @@ enum {
 
 static const char usage[] =
     "larder eval-serve [--model FILE] [--embedder minilm-int8|ngram] [--threshold X] [--guards standard|strict]\n"
-    "                  [--no-guards] [--mode preset|learn] [--delta X] [--shadow-rate X] [--vectors FILE]\n";
+    "                  [--no-guards] [--mode preset|learn] [--delta X] [--shadow-rate X] [--vectors FILE]\n"
+    "                  [--kernel NAME]\n";
 
 /* A namespace is a learning unit too. */
 struct space {
@@ -55,9 +56,15 @@ static struct {
     unsigned space_count;
     double threshold, delta, shadow_rate;
     bool guards, learn;
+    enum cpu_level kernel;
     uint32_t draws;
     int code;
-} eval = {.box = {.kind = EMBED_MINILM}, .threshold = -1, .delta = 0.05, .shadow_rate = 0.02, .guards = true};
+} eval = {.box = {.kind = EMBED_MINILM},
+          .threshold = -1,
+          .delta = 0.05,
+          .shadow_rate = 0.02,
+          .guards = true,
+          .kernel = CPU_LEVELS /* the best */};
 
 /* ---- options */
 
@@ -81,6 +88,11 @@ static int read_choice(const char *text, const char *no, const char *yes, bool *
     return *value || strcmp(text, no) == 0 ? 0 : complain("no such choice", text);
 }
 
+static int read_kernel(const char *name)
+{
+    return cpu_level_find(name, &eval.kernel) == RC_OK ? 0 : complain("no such kernel", name);
+}
+
 static int read_option(const char *name, const char *value)
 {
     bool ngram;
@@ -97,6 +109,8 @@ static int read_option(const char *name, const char *value)
         code = read_ratio(value, &eval.shadow_rate);
     else if (strcmp(name, "--guards") == 0)
         code = read_choice(value, "standard", "strict", &eval.box.strict);
+    else if (strcmp(name, "--kernel") == 0)
+        code = read_kernel(value);
     else if (strcmp(name, "--mode") == 0)
         code = read_choice(value, "preset", "learn", &eval.learn);
     else if (strcmp(name, "--embedder") == 0) {
@@ -365,6 +379,14 @@ static int take_memory(struct fiber_pool *fibers)
     return rc == RC_OK ? fiber_pool_reserve(fibers, "eval", 2, STACK_SIZE, NULL) : rc;
 }
 
+static void select_kernels(void)
+{
+    hash_select(cpu_features());
+    hamming_select(cpu_features());
+    rescore_select(cpu_features());
+    rotate_select(cpu_features());
+}
+
 int eval_serve(int argc, char **argv)
 {
     static struct fiber_pool fibers;
@@ -373,10 +395,9 @@ int eval_serve(int argc, char **argv)
     if (code != 0) return code;
     if (start_process() != RC_OK) return 1;
     cpu_detect();
-    hash_select(cpu_features());
-    hamming_select(cpu_features());
-    rescore_select(cpu_features());
-    rotate_select(cpu_features());
+    if (eval.kernel != CPU_LEVELS && cpu_limit(eval.kernel) != RC_OK)
+        return complain("this processor cannot run the kernel", cpu_level_name(eval.kernel));
+    select_kernels();
     int rc = take_memory(&fibers);
     if (rc == RC_OK) rc = eval_box_open(&eval.box, message, sizeof message);
     eval.code = 1;

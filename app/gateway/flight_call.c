@@ -6,6 +6,7 @@
 
 #include "app/gateway/flight_money.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/retry.h"
 #include "app/gateway/semantic.h"
 #include "app/gateway/tenants.h"
 #include "app/gateway/upstream_call.h"
@@ -159,11 +160,10 @@ static int relay(struct flight *f, struct upstream_call *call, struct decoder *d
     return (decoder && !decoded) || cut_short ? RC_CLOSED : RC_OK;
 }
 
-static int64_t retry_after_of(const struct http_head *head)
+static int64_t retry_after_s(const struct http_head *head)
 {
-    uint64_t seconds;
-    struct span value = http_field(head, "retry-after");
-    return value.data && span_to_u64(value, 86400, &seconds) == RC_OK ? (int64_t)seconds : -1;
+    int64_t ms = retry_after_ms(head, clock_wall_us());
+    return ms < 0 ? -1 : (ms + 999) / 1000;
 }
 
 static int take_head(struct flight *f, const struct upstream_call *call, bool last_word)
@@ -172,7 +172,7 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
     if (upstream_lines(head, f->arena, &f->lines, &f->content_type) != RC_OK) return RC_FULL;
     if (limits_lines(f->leader, f->lines, f->arena, &f->lines) != RC_OK) return RC_FULL;
     f->status = head->status;
-    f->retry_after_s = retry_after_of(head);
+    f->retry_after_s = retry_after_s(head);
     upstream_request_id(head, f->leader->dialect, f->request_id);
     f->stream = span_starts_with(http_field(head, "content-type"), SPAN("text/event-stream"));
     f->plain = f->status != 200;
@@ -235,11 +235,6 @@ static int receive(struct flight *f, struct upstream_call *call, bool last_word,
 
 /* ---- tries, providers, the chain */
 
-static bool worth_another_try(unsigned status)
-{
-    return status == 408 || status == 409 || status == 429 || status >= 500;
-}
-
 enum outcome { ANSWERED, TRY_AGAIN, GIVE_UP /* this provider */ };
 
 struct tries {
@@ -252,15 +247,11 @@ struct tries {
     uint64_t deadline_us, pause_us;
 };
 
-static uint64_t backoff(const struct tries *t, int64_t retry_after_s)
+static uint64_t pause_after(const struct tries *t, int64_t after_ms)
 {
-    uint64_t pause = t->provider->retry_base_us << (t->attempt < 8 ? t->attempt : 8);
-    uint32_t jitter;
-    crypto_random(&jitter, sizeof jitter);
-    if (pause > t->provider->retry_max_us) pause = t->provider->retry_max_us;
-    pause = pause / 2 + (pause / 2) * (jitter % 1024) / 1024;
-    uint64_t asked = retry_after_s > 0 ? (uint64_t)retry_after_s * CLOCK_SECOND : 0;
-    return asked > pause ? asked : pause;
+    uint32_t chance;
+    crypto_random(&chance, sizeof chance);
+    return retry_pause_us(t->provider, t->attempt, after_ms, chance);
 }
 
 /* A stored answer past its time is better than a provider's own failure (RFC 5861), not than its refusal. */
@@ -270,22 +261,36 @@ static bool stale_is_better(const struct flight *f, unsigned status)
     return status >= 500 && stored && !f->bypass && !f->background;
 }
 
+/* Whether to wait for another try: not when the provider asks for more patience than there is. */
+static bool waits(struct tries *t, const struct http_head *head)
+{
+    t->pause_us = pause_after(t, retry_after_ms(head, clock_wall_us()));
+    return t->pause_us <= t->provider->retry_max_us && clock_monotonic_us() + t->pause_us < t->deadline_us;
+}
+
 static enum outcome after_head(struct flight *f, struct tries *t, struct upstream_call *call)
 {
     unsigned status = call->head.status;
-    int64_t retry_after = retry_after_of(&call->head);
-    bool more = t->attempt + 1 < t->provider->retry_attempts;
-    if (worth_another_try(status)) {
-        t->pause_us = backoff(t, retry_after);
-        bool too_long = t->pause_us > t->provider->retry_max_us;
-        if (more && !too_long) return TRY_AGAIN;
-        if (!t->last_link || stale_is_better(f, status)) return GIVE_UP;
-    }
-    int rc = receive(f, call, worth_another_try(status), t->deadline_us);
+    bool more = t->attempt + 1 < t->provider->retry_attempts, worth = retry_is_worth(status);
+    if (worth && more && waits(t, &call->head)) return TRY_AGAIN;
+    if (worth && (!t->last_link || stale_is_better(f, status))) return GIVE_UP;
+    int rc = receive(f, call, worth && !more, t->deadline_us);
     if (rc == RC_OK) return ANSWERED;
     log_info("gateway", "an answer of %.*s broke off: %s", SPAN_ARG(t->provider->name), rc_name(rc));
     flight_abort(f, rc == RC_FULL ? &failure_memory : &failure_cut);
     return ANSWERED;
+}
+
+/* No reply came. A full queue is no fault of the provider, and another try would only wait again. */
+static enum outcome no_reply(struct flight *f, struct tries *t, struct upstream_call *call, int rc)
+{
+    struct provider_health *health = &f->leader->generation->health[t->index];
+    if (rc != RC_CANCELLED && rc != RC_FULL) health_failed(health, t->provider, call, rc);
+    upstream_end(call);
+    if (rc == RC_FULL) f->crowded = true;
+    t->pause_us = pause_after(t, -1);
+    bool again = rc != RC_CANCELLED && rc != RC_FULL && t->attempt + 1 < t->provider->retry_attempts;
+    return again ? TRY_AGAIN : GIVE_UP;
 }
 
 static enum outcome try_once(struct flight *f, struct tries *t)
@@ -297,11 +302,12 @@ static enum outcome try_once(struct flight *f, struct tries *t)
     int rc =
         upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
     if (rc == RC_OK) rc = upstream_reply(&call, t->deadline_us);
-    if (rc != RC_OK) {
-        if (rc != RC_CANCELLED && rc != RC_FULL) health_failed(health, t->provider, &call, rc);
+    if (rc != RC_OK) return no_reply(f, t, &call, rc);
+    const char *other = upstream_is_other(&call.head);
+    if (other) {
+        health_misled(health, t->provider, other);
         upstream_end(&call);
-        t->pause_us = backoff(t, -1);
-        return rc != RC_CANCELLED && t->attempt + 1 < t->provider->retry_attempts ? TRY_AGAIN : GIVE_UP;
+        return GIVE_UP;
     }
     health_reached(health, &call, t->provider);
     learn_tenant(f, call.head.status, t->payment);

@@ -52,6 +52,7 @@ struct flight {
     bool judged;
     bool storable;  /* judged so */
     bool forbidden; /* the provider said no-store */
+    bool crowded;   /* a provider had no place for this call in time */
     unsigned status;
     const char *content_type;
     int64_t length;                       /* -1: not known before the end */

@@ -5,9 +5,11 @@
 #include <stdio.h>
 
 #include "app/gateway/access.h"
+#include "app/gateway/deferred.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/later.h"
 #include "app/gateway/learn.h"
 #include "app/gateway/limits.h"
 #include "app/gateway/negative.h"
@@ -107,12 +109,14 @@ int gateway_reserve(const struct config *config)
     if (rc == RC_OK) rc = tenants_reserve();
     if (rc == RC_OK) rc = limits_reserve();
     if (rc == RC_OK) rc = spend_reserve();
+    if (rc == RC_OK) rc = later_reserve(config);
     crypto_random(&gateway.shortcut_key, sizeof gateway.shortcut_key);
     gateway.epoch = 1;
     access_learn_names();
     metric_register(&flights_gauge);
     metric_register(&flights_high_gauge);
     metric_register(&offline_gauge);
+    breaker_register_metrics();
     return rc;
 }
 
@@ -163,15 +167,25 @@ int gateway_open(const char *data_folder, char *message, size_t message_size)
     int rc = learn_open(data_folder, message, message_size);
     if (rc == RC_OK) rc = limits_open(data_folder, message, message_size);
     if (rc == RC_OK) rc = spend_open(data_folder, message, message_size);
+    deferred_open(data_folder);
     return rc == RC_OK ? negative_open(data_folder, message, message_size) : rc;
 }
 
 void gateway_close(void)
 {
+    pack_words_stop();
     for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
         struct generation *g = &gateway.generations[i];
         if (g->references == 0 && g->config) close_generation(g);
     }
+}
+
+/* As many may wait for a provider as it takes at once, or half of all that may be in or wait for a call: one slow
+ * provider never keeps the others' clients out. */
+static unsigned queue_of(const struct config *config, const struct config_provider *p)
+{
+    unsigned half = config->limits.requests / 8 * 3;
+    return half > p->concurrent ? half : p->concurrent;
 }
 
 static int open_provider(struct generation *g, unsigned index, char *message, size_t message_size)
@@ -196,6 +210,8 @@ static int open_provider(struct generation *g, unsigned index, char *message, si
                                        .proxy_port = p->proxy_port,
                                        .proxy_authorization = p->proxy_authorization,
                                        .concurrent = p->concurrent,
+                                       .queue = queue_of(g->config, p),
+                                       .queue_us = p->first_byte_us,
                                        .connect_us = p->connect_us,
                                        .first_byte_us = p->first_byte_us,
                                        .idle_us = p->idle_us,
@@ -263,6 +279,7 @@ static void inherit_health(struct generation *next)
         for (unsigned k = 0; k < old->config->provider_count; k++)
             if (span_equal(next->config->providers[i].base_url, old->config->providers[k].base_url))
                 next->health[i] = old->health[k];
+    for (unsigned i = 0; i < CONFIG_PROVIDERS_MAX; i++) next->health[i].probing = false;
 }
 
 /* What was reserved at boot is all there is, whatever a reload asks for. */
@@ -286,6 +303,7 @@ int gateway_apply(struct generation *next, char *message, size_t message_size)
         return rc;
     }
     inherit_health(next);
+    breaker_name_metrics(next->config);
     struct generation *old = gateway.current;
     next->current = true;
     gateway.current = next;

@@ -12,6 +12,7 @@
 #define GATEWAY_GATEWAY_H
 
 #include "app/config.h"
+#include "app/gateway/breaker.h"
 #include "app/ledger/prices.h"
 #include "cache/miss.h"
 #include "cache/semantic.h"
@@ -27,14 +28,6 @@ enum {
     REQUEST_ID_SIZE = 36,        /* "req_" and 32 hex digits */
     REPLY_HEAD_MAX = 2048,       /* our own head; a provider's header lines come on top */
     HOT_HEAD_ROOM = 640,         /* a hit's head, right before its body */
-};
-
-/* What is known of a provider's health: a breaker in its simplest form. */
-struct provider_health {
-    unsigned connect_failures; /* in a row */
-    uint64_t failing_since_us; /* wall; 0: fine */
-    uint64_t next_probe_us;    /* monotonic: while open, one try may go out after this */
-    char last_error[UPSTREAM_MESSAGE_MAX];
 };
 
 /* One configuration and what was made from it; kept until its last request has ended. */

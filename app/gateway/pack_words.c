@@ -29,6 +29,8 @@ static struct generation *of;
 static unsigned run; /* counts starts: an older one's fiber ends */
 static float *work;
 static bool embedding;
+static struct generation *held; /* by the fiber that embeds */
+static bool busy;               /* the newest start has not ended */
 
 static double read_ready(const struct metric *metric)
 {
@@ -60,6 +62,11 @@ int pack_words_reserve(unsigned dim)
 unsigned pack_words_ready(void)
 {
     return ready;
+}
+
+bool pack_words_busy(void)
+{
+    return busy;
 }
 
 /* ---- making the vectors */
@@ -120,9 +127,12 @@ static void embed_all(void *arg)
     unsigned mine = run;
     embedding = true;
     generation_hold(g);
+    held = g;
     for (unsigned pack = 0; mine == run && pack < g->config->pack_count; pack++) embed_pack(pack, mine);
+    held = NULL;
     generation_release(g);
     embedding = false;
+    if (mine == run) busy = false;
     if (mine == run) log_debug("gateway", "%u questions of packs are found in other words", ready);
 }
 
@@ -139,11 +149,21 @@ void pack_words_start(struct generation *generation)
 {
     run++;
     ready = 0;
+    busy = false;
     of = generation;
     bool possible = embed_current()->kind != EMBED_NONE && embed_current()->dim <= dim_max;
     if (!possible || generation->config->pack_count == 0) return;
-    if (fiber_start(&learn_background, start, generation) != RC_OK)
-        log_warn("gateway", "too much is going on: packs are found in the same words only, until the next reload");
+    busy = true;
+    if (fiber_start(&learn_background, start, generation) == RC_OK) return;
+    busy = false;
+    log_warn("gateway", "too much is going on: packs are found in the same words only, until the next reload");
+}
+
+void pack_words_stop(void)
+{
+    run++;
+    if (held) generation_release(held);
+    held = NULL;
 }
 
 /* ---- finding */

@@ -6,10 +6,12 @@
 #include "app/gateway/answer.h"
 #include "app/gateway/learn.h"
 #include "app/gateway/negative.h"
+#include "app/gateway/pack_words.h"
 #include "app/gateway/shadow.h"
 #include "app/gateway/tenants.h"
 #include "platform/check.h"
 #include "platform/clock.h"
+#include "platform/fiber.h"
 #include "platform/metric.h"
 
 static unsigned looking;
@@ -206,6 +208,11 @@ static int look(struct request *r)
     return rc;
 }
 
+void semantic_place(struct request *r)
+{
+    if (semantic_skip_of(r) > SEMANTIC_NEVER) r->semantic.space = space_of(r);
+}
+
 const struct entry_vector *semantic_vector(struct request *r)
 {
     if (!r->semantic.space) return NULL;
@@ -287,7 +294,16 @@ int answer_semantic(struct request *r)
     return answer_candidate(r);
 }
 
+/* Right after a start the model is being checked and the packs' vectors are being made: nobody else can answer, so this
+ * waits for them a while. */
 int answer_larder(struct request *r)
 {
-    return look(r) == RC_OK ? answer_pack(r, false) : RC_NOT_FOUND;
+    uint64_t deadline_us = clock_monotonic_us() + SEMANTIC_LARDER_US;
+    for (;;) {
+        int rc = r->semantic.looked ? RC_OK : look(r);
+        bool soon = rc == RC_AGAIN || (rc == RC_OK && pack_words_busy());
+        if (rc == RC_OK && answer_pack(r, false) == RC_OK) return RC_OK;
+        uint64_t next_us = clock_monotonic_us() + CLOCK_SECOND / 20;
+        if (!soon || next_us > deadline_us || fiber_sleep_until(next_us) != RC_OK) return RC_NOT_FOUND;
+    }
 }

@@ -17,6 +17,7 @@
 
 enum { SEMANTIC_LOOKUPS_MAX = 16 /* waiting at once; the next one is skipped */ };
 #define SEMANTIC_PRESET_STANDARD 0.93f
+#define SEMANTIC_LARDER_US (UINT64_C(5) * 1000 * 1000) /* a question to the packs waits this long for their vectors */
 
 /* Why a request is not looked up. Those up to SEMANTIC_NEVER leave its answer without a vector too. */
 enum semantic_skip {
@@ -58,6 +59,8 @@ bool semantic_allows(const struct request *r, bool offline);
 /* Likewise for a pack's question. `key` names it among the pairs that were reported. */
 bool semantic_allows_pack(const struct request *r, uint64_t key, float score);
 
+/* Where the answer of a question that was not looked up belongs, so that other wordings find it. */
+void semantic_place(struct request *r);
 /* The vector to store the answer with, NULL: exact only. */
 const struct entry_vector *semantic_vector(struct request *r);
 

@@ -2,6 +2,7 @@
 /* app/gateway/shadow.c — see shadow.h. */
 #include "app/gateway/shadow.h"
 
+#include "app/gateway/answer.h"
 #include "app/gateway/compare.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/learn.h"
@@ -48,6 +49,12 @@ struct fresh {
     enum entry_form form;
 };
 
+/* What has changed since the candidate was stored is no error of the candidate. */
+static bool is_fresh(const struct request *r, const struct entry_meta *meta)
+{
+    return answer_age(meta->created_us, clock_wall_us()) <= answer_ttl(r, meta->ttl_s);
+}
+
 /* The texts of both answers; the candidate's is read again, it may have left meanwhile. */
 static int read_both(struct request *r, const struct fresh *fresh, struct span texts[2])
 {
@@ -55,6 +62,7 @@ static int read_both(struct request *r, const struct fresh *fresh, struct span t
     uint64_t id = r->semantic.found.id;
     if (!cache_has(id)) return RC_NOT_FOUND;
     int rc = cache_read(id, NULL, r->x->arena, &stored);
+    if (rc == RC_OK && !is_fresh(r, &stored.meta)) rc = RC_NOT_FOUND;
     if (rc == RC_OK)
         rc = compare_text(r->dialect, (enum entry_form)stored.meta.form, stored.body, r->x->arena, &texts[0]);
     return rc == RC_OK ? compare_text(r->dialect, fresh->form, fresh->body, r->x->arena, &texts[1]) : rc;

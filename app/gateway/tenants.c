@@ -387,3 +387,23 @@ int tenant_find(struct span name, struct tenant_view *view)
     view_of(row, view);
     return RC_OK;
 }
+
+static const struct row *find_id(const struct tenant *tenant)
+{
+    for (unsigned i = 0; i < row_count; i++)
+        if (memcmp(rows[i].id, tenant->id, sizeof tenant->id) == 0) return &rows[i];
+    return NULL;
+}
+
+bool tenant_is_live(const struct tenant *tenant)
+{
+    const struct row *row = tenant->kind == TENANT_VIRTUAL ? find_id(tenant) : NULL;
+    return row ? !has_ended(row) : tenant->kind != TENANT_VIRTUAL;
+}
+
+void tenant_find_rules(struct request *r)
+{
+    const struct row *row = r->tenant.kind == TENANT_VIRTUAL ? find_id(&r->tenant) : NULL;
+    r->rules[0] = r->rules[1] = NULL;
+    if (row) limits_find_rules(r, span_text(row->name));
+}

@@ -38,6 +38,10 @@ void tenants_close(void);
  * tenant_guess_wait_s. */
 int tenant_identify(struct request *r);
 unsigned tenant_guess_wait_s(const struct request *r);
+/* Of a virtual key that is there, not revoked and not expired; others always. */
+bool tenant_is_live(const struct tenant *tenant);
+/* r->rules of a request whose tenant is known without its key: background work counts against its limits too. */
+void tenant_find_rules(struct request *r);
 
 /* A provider said 401 or 403 to this passthrough tenant: its stored answers are not served until the next 2xx. */
 void tenant_reject(const struct tenant *tenant);

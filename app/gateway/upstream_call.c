@@ -3,16 +3,12 @@
 #include "app/gateway/upstream_call.h"
 
 #include "app/gateway/access.h"
-#include "app/gateway/journal.h"
 #include "app/gateway/limits.h"
 #include "app/gateway/tenants.h"
-#include "platform/clock.h"
-#include "platform/log.h"
 
 enum {
     HEAD_EXTRA = 1024,
     CONTENT_TYPE_MAX = 256 /* of a reply; a longer one is left out */,
-    BREAKER_CONNECTS = 5 /* connects in a row that open the breaker */
 };
 
 /* A credential that is neither a virtual key nor proven counts as none where nobody is paid. */
@@ -217,49 +213,12 @@ void upstream_request_id(const struct http_head *head, enum dialect dialect, cha
     id[size] = 0;
 }
 
-/* ---- health */
-
-bool health_allows(struct provider_health *health, const struct config_provider *provider)
+const char *upstream_is_other(const struct http_head *head)
 {
-    uint64_t now = clock_monotonic_us();
-    if (health->connect_failures < BREAKER_CONNECTS) return true;
-    if (now < health->next_probe_us) return false;
-    health->next_probe_us = now + provider->breaker_probe_us;
-    return true;
-}
-
-static void learn_time(const struct upstream_call *call)
-{
-    uint64_t wall;
-    struct span date = http_field(&call->head, "date");
-    if (call->verified && date.data && http_date_parse(date, &wall) == RC_OK) clock_confirm(wall);
-}
-
-void health_reached(struct provider_health *health, const struct upstream_call *call, const struct config_provider *p)
-{
-    if (health->failing_since_us) log_info("gateway", "provider %.*s answers again", SPAN_ARG(p->name));
-    health->connect_failures = 0;
-    health->failing_since_us = 0;
-    learn_time(call);
-}
-
-static bool never_connected(const struct upstream_call *call, int rc)
-{
-    bool waited_for_it = rc == RC_TIMEOUT && call->connected_us == 0 && !call->reused;
-    return rc == RC_UNREACHABLE || rc == RC_UNTRUSTED || waited_for_it;
-}
-
-void health_failed(struct provider_health *health, const struct config_provider *provider,
-                   const struct upstream_call *call, int rc)
-{
-    const char *message = call->message;
-    health->connect_failures = never_connected(call, rc) ? health->connect_failures + 1 : 0;
-    journal_connect_failure();
-    if (!health->failing_since_us) {
-        health->failing_since_us = clock_wall_us();
-        log_warn("gateway", "provider %.*s cannot be reached: %s", SPAN_ARG(provider->name), message);
-    }
-    health->next_probe_us = clock_monotonic_us() + provider->breaker_probe_us;
-    struct text kept = text_on(health->last_error, sizeof health->last_error);
-    text_put_text(&kept, message);
+    struct span type = http_field(head, "content-type");
+    if (head->status == 511) return "a network that wants a login stands between (status 511)";
+    if (head->status >= 300 && head->status < 400)
+        return "it sends calls elsewhere (a redirect, which is not followed)";
+    if (head->status < 300 && begins(type, SPAN("text/html"))) return "a web page came where an answer should be";
+    return NULL;
 }

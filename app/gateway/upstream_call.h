@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* app/gateway/upstream_call.h — one call to one provider: which provider may take a request, the head that goes up, the
- * header lines that come down, and the provider's health.
+ * header lines that come down.
  *
  * Owner:   composed heads live in the caller's arena.
  * Threads: lane only.
@@ -31,13 +31,8 @@ int upstream_lines(const struct http_head *head, struct arena *arena, struct spa
 /* The provider's own request id, terminated; empty when it gave none, or one longer than ours (then ours is sent). */
 void upstream_request_id(const struct http_head *head, enum dialect dialect, char id[REQUEST_ID_SIZE + 1]);
 
-/* ---- health */
-
-/* False while the breaker is open: no request waits for a dead provider; one probe goes out now and then. */
-bool health_allows(struct provider_health *health, const struct config_provider *provider);
-void health_reached(struct provider_health *health, const struct upstream_call *call, const struct config_provider *p);
-/* `rc`: why the call failed before its reply. Only calls that never got a connection open the breaker. */
-void health_failed(struct provider_health *health, const struct config_provider *provider,
-                   const struct upstream_call *call, int rc);
+/* What a captive portal, a login page or a misdirected address answers: a page or a redirect where the API has JSON. NULL:
+ * it may be the API. */
+const char *upstream_is_other(const struct http_head *head);
 
 #endif

@@ -8,9 +8,10 @@ DATA holds banking77/{train,test}.csv, clinc150/data_full.json, snips/*.json, az
 
 A log is one pass (PASSES: several) over the trace: each arrival gets its time and its tokens from there, and a question: a
 cluster by Zipf's law with exponent ALPHA over the clusters in an order drawn by the seed, then one of its questions by
-Zipf's law with exponent WITHIN (0: all alike). With probability DRIFT an arrival makes two clusters change their ranks. Clusters are the sets' labels: an intent of banking77 or clinc150 (questions
-out of scope left out), an intent of snips with all its slots' values. The set `all` is a box that
-serves three applications: each arrival is of one of the sets, all alike, and then of a cluster of that one.
+Zipf's law with exponent WITHIN (0: all alike). With probability DRIFT an arrival makes two clusters change their ranks.
+Clusters are the sets' labels: an intent of banking77 or clinc150 (questions out of scope left out), an intent of snips with
+all its slots' values. The set `all` is a box that serves three applications: each arrival is of one of the sets, all alike,
+and then of a cluster of that one.
 """
 import bisect
 import csv

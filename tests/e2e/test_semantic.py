@@ -217,6 +217,17 @@ def packs_in_other_words():
     equal(box.chat("Could Larder work offline?", model="larder", system="Be brief.").status, 404)
 
 
+@test("packs: other words are answered right after the start too")
+def packs_at_once():
+    box = semantic_box(None)
+    box.restart()
+    reply = box.chat("Could Larder work offline?", model="larder", key=None)
+    is_hit(reply, "pack")
+    box.reload({"log": {"level": "debug"}})
+    is_hit(box.chat("Will Larder work when offline?", model="larder", key=None), "pack")
+    equal(box.chat("Does Redis work offline?", model="larder", key=None).status, 404)
+
+
 def wait_for_packs(box):
     end = time.monotonic() + 30
     want = sum(len(json.loads(line)["q"]) for line in open(os.path.join(ROOT, "app", "packs", "starter.jsonl"),

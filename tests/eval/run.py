@@ -338,11 +338,13 @@ def options():
     ap.add_argument("--driver", default=str(BUILD / "tests/eval/guard_driver"))
     ap.add_argument("--model", default="models/all-MiniLM-L6-v2.lmodel")
     ap.add_argument("--out", default=str(BUILD / "eval"))
+    ap.add_argument("--kernel", default="", help="the variant eval-serve is to use: scalar, avx2 ...")
     ap.add_argument("--only", default=",".join(PARTS))
     ap.add_argument("--made-up", type=int, default=100000)
     o = ap.parse_args()
     o.data, o.out, o.only = pathlib.Path(o.data).resolve(), pathlib.Path(o.out), o.only.split(",")
-    o.command = lambda verb, *words: shlex.join([o.larder, verb, "--model", o.model, *words])
+    kernel = ["--kernel", o.kernel] if o.kernel else []
+    o.command = lambda verb, *words: shlex.join([o.larder, verb, "--model", o.model, *(kernel if verb == "eval-serve" else []), *words])
     missing = [s for s in SETS if not (o.data / s).is_dir()]
     if missing or set(o.only) - set(PARTS):
         ap.error(f"{o.data} has no {', '.join(missing)}" if missing else f"parts are {', '.join(PARTS)}")

@@ -110,7 +110,7 @@ def what_is_not_understood_is_said(folder):
     assert p.ask(op="put", ns=1, key="long", text="word " * 2000) == {"ok": True}
     assert p.ask(op="get", ns=1, text="word " * 2000)["key"] is None
     p.end()
-    for words in ["--fly", "1"], ["--threshold", "high"], ["--threshold"], ["--seal"], ["--guards", "loose"]:
+    for words in ["--fly", "1"], ["--threshold", "high"], ["--threshold"], ["--seal"], ["--guards", "loose"], ["--kernel", "abacus"]:
         done = subprocess.run([LARDER, "eval-serve", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert done.returncode == 2 and "eval-serve: error" in done.stderr, (words, done)
     done = subprocess.run([LARDER, "eval-serve", "--model", "/nonexistent"], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)

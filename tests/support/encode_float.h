@@ -4,13 +4,12 @@
 #ifndef TESTS_SUPPORT_ENCODE_FLOAT_H
 #define TESTS_SUPPORT_ENCODE_FLOAT_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "platform/span.h"
 
 enum { ENCODE_FLOAT_DIM = 384 };
 
-/* False when there is no such file; a file without one of the tensors is a CHECK failure. */
-bool encode_float_open(const char *path);
+/* The file's bytes, 8-aligned; one without one of the tensors is a CHECK failure. */
+void encode_float_open(struct span weights);
 void encode_float(const uint16_t *ids, unsigned count, float vector[ENCODE_FLOAT_DIM]);
 
 #endif

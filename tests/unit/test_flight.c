@@ -120,9 +120,9 @@ static void test_object_that_is_no_answer_goes_as_it_came(void **state)
 {
     (void)state;
     int fd = ask("odd", STREAM), up = gateway_test_call();
-    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 14\r\n\r\n<p>log in</p>\n");
-    gateway_test_hear(fd, "<p>log in</p>\n");
-    gateway_test_expect("Content-Type: text/html\r\n");
+    gateway_test_answer(up, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 14\r\n\r\nno answer at.\n");
+    gateway_test_hear(fd, "no answer at.\n");
+    gateway_test_expect("Content-Type: text/plain\r\n");
     gateway_test_expect("Content-Length: 14\r\n");
     gateway_test_expect_not("stored");
     gateway_test_leave(fd);

@@ -231,6 +231,45 @@ static void lost_codes_are_made_again(void **state)
     assert_int_equal(stats().codes, 10);
 }
 
+/* Puts a code into the question's namespace that names somebody else's entry. */
+static void lie(unsigned topic, uint64_t space, uint64_t id, uint32_t random)
+{
+    struct kv_txn txn;
+    struct semantic_question question = semantic_test_question(topic, 0, space, 1);
+    assert_int_equal(semantic_test_lookup(&question, &found), RC_OK);
+    assert_int_equal(codes_write_begin(&cache_self.codes, &txn), RC_OK);
+    assert_int_equal(codes_put(&cache_self.codes, &txn, id, random, &found.vector), RC_OK);
+    assert_int_equal(kv_commit(&txn), RC_OK);
+}
+
+static uint32_t random_of(uint64_t id)
+{
+    struct entry_question entry;
+    assert_int_equal(entries_question(&cache_self.entries, id, &store_test_arena, &entry), RC_OK);
+    return entry.random;
+}
+
+/* Two namespaces that share blocks by a collision, an id that was given twice, an entry that left: none is named. */
+static void who_does_not_agree_does_not_count(void **state)
+{
+    (void)state;
+    uint64_t right = put(1, 0, 7, 1), other_space = put(2, 0, 8, 1), other_tenant = put(3, 0, 7, 2);
+    assert_int_equal(store_test_sync(), RC_OK);
+    lie(50, 7, right, random_of(right) + 1);
+    lie(51, 7, other_space, random_of(other_space));
+    lie(52, 7, other_tenant, random_of(other_tenant));
+    lie(53, 7, 999999, 1);
+    for (unsigned topic = 50; topic <= 53; topic++) {
+        assert_int_equal(nearest(topic, 0, 7, 1), right);
+        assert_true(found.score < 0.5f); /* by its own code, which is far */
+    }
+    assert_int_equal(nearest(1, 1, 7, 1), right);
+    assert_true(found.score > 0.9f);
+    lie(54, 7, right, random_of(right)); /* the same lie without a fault in it is believed */
+    assert_int_equal(nearest(54, 0, 7, 1), right);
+    assert_true(found.score > 0.9f);
+}
+
 static void codes_go_with_damaged_entries(void **state)
 {
     (void)state;
@@ -382,6 +421,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_was_not_embedded_is_made_later, setup, teardown),
         cmocka_unit_test_setup_teardown(another_embedder_makes_all_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(lost_codes_are_made_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(who_does_not_agree_does_not_count, setup, teardown),
         cmocka_unit_test_setup_teardown(codes_go_with_damaged_entries, setup, teardown),
         cmocka_unit_test_setup_teardown(erase_takes_codes_and_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(the_box_shares, setup, teardown),

@@ -250,6 +250,13 @@ static void test_concurrent_bound_is_a_queue(void **state)
     assert_int_equal(upstream_load(c.upstream).active, 0);
     assert_int_equal(upstream_load(c.upstream).queued, 0);
     upstream_release(c.upstream);
+    o.queue_us = 25000; /* the queue's own patience is shorter than the call's */
+    struct crowd hasty = {.upstream = net_call_open(&o), .most = 2, .deadline_us = net_test_in_ms(3000)};
+    net_test_run(crowd_start, &hasty);
+    full = 0;
+    for (unsigned i = 0; i < 6; i++) full += hasty.rcs[i] == RC_FULL;
+    assert_int_equal(full, 4);
+    upstream_release(hasty.upstream);
     net_peer_stop(&peer);
 }
 

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "app/gateway/upstream_call.h"
-#include "platform/clock.h"
 #include "platform/plan.h"
 #include "platform/rc.h"
 
@@ -173,40 +172,26 @@ static void test_who_pays(void **state)
     assert_int_equal(pays(TENANT_LOCAL, false, "", false), PAY_NONE);
 }
 
-static void test_health(void **state)
+static void expect_other(const char *text, bool other)
 {
-    struct provider_health health = {0};
-    struct upstream_call call = {0};
+    static struct http_head head;
+    int size = snprintf(bytes, sizeof bytes, "HTTP/1.1 %s\r\n\r\n", text);
+    assert_int_equal(http_parse_response(span_of(bytes, (size_t)size), 0, sizeof bytes, SPAN("POST"), &head), RC_OK);
+    assert_int_equal(upstream_is_other(&head) != NULL, other);
+}
+
+static void test_a_portal_is_no_provider(void **state)
+{
     (void)state;
-    clock_fake(1000000, UINT64_C(1795000000000000));
-    for (unsigned i = 0; i < 9; i++) { /* connected, and broken off: that is no dead line */
-        snprintf(call.message, sizeof call.message, "closed");
-        health_failed(&health, &cloud, &call, RC_CLOSED);
-        assert_true(health_allows(&health, &cloud));
-    }
-    call.reused = true;
-    health_failed(&health, &cloud, &call, RC_TIMEOUT); /* a slow answer neither */
-    assert_int_equal(health.connect_failures, 0);
-    call.reused = false;
-    for (unsigned i = 0; i < 5; i++) {
-        assert_true(health_allows(&health, &cloud));
-        snprintf(call.message, sizeof call.message, "%s", i == 4 ? "the last word" : "no");
-        health_failed(&health, &cloud, &call, i == 2 ? RC_TIMEOUT : RC_UNREACHABLE);
-    }
-    assert_int_equal(health.connect_failures, 5);
-    assert_int_equal(health.failing_since_us, UINT64_C(1795000000000000));
-    assert_string_equal(health.last_error, "the last word");
-    assert_false(health_allows(&health, &cloud));
-    clock_fake_advance(999999);
-    assert_false(health_allows(&health, &cloud));
-    clock_fake_advance(1);
-    assert_true(health_allows(&health, &cloud)); /* one probe */
-    assert_false(health_allows(&health, &cloud));
-    health_reached(&health, &call, &cloud);
-    assert_int_equal(health.connect_failures, 0);
-    assert_int_equal(health.failing_since_us, 0);
-    assert_true(health_allows(&health, &cloud));
-    clock_fake_off();
+    expect_other("200 OK\r\nContent-Type: text/html; charset=utf-8", true);
+    expect_other("200 OK\r\nContent-Type: TEXT/HTML", true);
+    expect_other("302 Found\r\nLocation: http://portal/", true);
+    expect_other("511 Network Authentication Required", true);
+    expect_other("200 OK\r\nContent-Type: application/json", false);
+    expect_other("200 OK\r\nContent-Type: text/event-stream", false);
+    expect_other("200 OK", false);
+    expect_other("502 Bad Gateway\r\nContent-Type: text/html", false); /* the provider's own: it passes as it came */
+    expect_other("404 Not Found\r\nContent-Type: text/html", false);
 }
 
 static int start(void **state)
@@ -222,18 +207,20 @@ static int start(void **state)
                                      .tls = true,
                                      .base_path = SPAN("/v1"),
                                      .key = SPAN("sk-box"),
-                                     .passthrough = true,
-                                     .breaker_probe_us = 1000000};
+                                     .passthrough = true};
     return 0;
 }
 
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_head),      cmocka_unit_test(test_a_virtual_key_never_goes_up),
-        cmocka_unit_test(test_lines),     cmocka_unit_test(test_a_type_longer_than_any),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_who_pays),
-        cmocka_unit_test(test_health),
+        cmocka_unit_test(test_head),
+        cmocka_unit_test(test_a_virtual_key_never_goes_up),
+        cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_a_type_longer_than_any),
+        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_who_pays),
+        cmocka_unit_test(test_a_portal_is_no_provider),
     };
     return cmocka_run_group_tests_name("upstream call", tests, start, NULL);
 }
