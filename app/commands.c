@@ -6,6 +6,7 @@
 
 #include "app/boot.h"
 #include "app/commands_semantic.h"
+#include "app/gateway/deferred.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/tenants.h"
@@ -201,6 +202,12 @@ static int run_tenant_list(struct command_call *call)
     return RC_OK;
 }
 
+static int run_deferred_list(struct command_call *call)
+{
+    deferred_list(call->out);
+    return RC_OK;
+}
+
 /* ---- requests */
 
 static void put_row(struct text *out, const struct journal_row *row)
@@ -317,6 +324,7 @@ static const struct command commands[] = {
     {"tenant rotate", "NAME", "give a tenant a new key; the old one is refused", PRIVILEGE_CHANGE, 1, 1,
      run_tenant_rotate},
     {"tenant revoke", "NAME", "refuse a tenant's key from now on", PRIVILEGE_CHANGE, 1, 1, run_tenant_revoke},
+    {"deferred list", "", "questions kept for when the line is back", PRIVILEGE_READ, 0, 0, run_deferred_list},
     {"why", "REQUEST", "how a recent request was answered, and why it missed", PRIVILEGE_READ, 1, 1, run_why},
     {"requests", "[COUNT]", "the newest requests", PRIVILEGE_READ, 0, 1, run_requests},
     {"plan", "", "the memory plan against use", PRIVILEGE_READ, 0, 0, run_plan},

@@ -316,9 +316,9 @@ static const struct config_key tenant_keys[] = {
 };
 
 static const struct config_key budget_keys[] = {
-    {.name = "refresh_per_hour", .type = TYPE_COUNT, .built = LATER, C(refresh_per_hour), .fallback = "60",
+    {.name = "refresh_per_hour", .type = TYPE_COUNT, .reload = RELOAD, C(refresh_per_hour), .fallback = "60",
      .max = 100000, .help = "stale entries fetched anew in the background"},
-    {.name = "deferred_max", .type = TYPE_COUNT, .built = LATER, C(deferred_max), .fallback = "100", .max = 100000,
+    {.name = "deferred_max", .type = TYPE_COUNT, C(deferred_max), .fallback = "100", .max = 10000,
      .help = "questions kept for when the line is back"},
     {.name = "finish_for_store", .type = TYPE_DURATION, .reload = RELOAD, C(finish_for_store_us), .fallback = "30s",
      .max = HOUR, .help = "how long a call goes on for the store alone"},

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "app/gateway/deferred.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
@@ -362,7 +363,8 @@ static bool joinable(const struct flight *f, const struct request *r)
     return !f->bypass && !f->background && !f->overflow && !f->ended && !f->cancelled && !f->arena_lent && !f->local &&
            !(f->head_known && f->status != 200) && f->leader->generation == r->generation &&
            memcmp(&f->leader->question.digest, &r->question.digest, sizeof r->question.digest) == 0 &&
-           (!usage || f->usage_asked || !(f->leader->question.flags & QUESTION_STREAM));
+           (!usage || f->usage_asked || !(f->leader->question.flags & QUESTION_STREAM)) &&
+           !deferred_is_wanted(f->leader) && !deferred_is_wanted(r); /* a 202 is one client's */
 }
 
 int flight_join(struct request *r)
@@ -549,10 +551,16 @@ int flight_ask(struct request *r, struct flight_answer *answer)
     struct flight *f = draining ? NULL : flight_new(r);
     if (!f) return RC_FULL;
     f->background = true;
-    let_client_go(r);
+    if (r->x->connection) let_client_go(r);
     flight_link(f);
     fly(f);
-    *answer = (struct flight_answer){.body = span_of(f->data, f->size), .form = form_of(f)};
+    *answer = (struct flight_answer){.body = span_of(f->data, f->size),
+                                     .form = form_of(f),
+                                     .status = f->head_known ? f->status : 0,
+                                     .content_type = f->content_type,
+                                     .complete = f->complete,
+                                     .storable = f->storable,
+                                     .overflow = f->overflow};
     return f->storable ? RC_OK : RC_NOT_FOUND;
 }
 

@@ -3,8 +3,10 @@
  * clear error. */
 #include <stdio.h>
 
+#include "app/gateway/deferred.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight_call.h"
+#include "app/gateway/refresh.h"
 #include "app/gateway/semantic.h"
 #include "platform/clock.h"
 #include "platform/log.h"
@@ -74,6 +76,7 @@ static int answer_stale(struct flight *f)
     f->stored_id = r->found.id;
     f->data = (char *)(uintptr_t)answer.body.data;
     f->size = answer.body.size;
+    refresh_note(r, f->arena);
     return RC_OK;
 }
 
@@ -177,10 +180,33 @@ static void say_offline(struct flight *f)
     flight_error(f, 503, "offline", message);
 }
 
+/* Ask later: the question is kept, and the client told where its answer will be. */
+static int accept_for_later(struct flight *f)
+{
+    struct span lines, body;
+    if (f->bypass || !deferred_is_wanted(f->leader)) return RC_NOT_FOUND;
+    fiber_cancel_clear(f->fiber);
+    f->arena_lent = true;
+    int rc = deferred_keep(f->leader, f->arena, &lines, &body);
+    f->arena_lent = false;
+    if (rc != RC_OK) return rc;
+    made_here(f, 202);
+    f->plain = true;
+    f->lines = lines;
+    f->content_type = "application/json";
+    f->retry_after_s = 5;
+    f->local_hit = HIT_NONE;
+    f->local_status = "fwd=miss; detail=deferred";
+    f->data = (char *)(uintptr_t)body.data;
+    f->size = body.size;
+    return RC_OK;
+}
+
 void flight_answer_offline(struct flight *f, bool payable)
 {
     if (answer_stale(f) == RC_OK || answer_pack_offline(f) == RC_OK || answer_semantic_offline(f) == RC_OK) return;
     if (payable) {
+        if (accept_for_later(f) == RC_OK) return;
         say_offline(f);
         return;
     }

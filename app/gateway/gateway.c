@@ -5,9 +5,11 @@
 #include <stdio.h>
 
 #include "app/gateway/access.h"
+#include "app/gateway/deferred.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/later.h"
 #include "app/gateway/learn.h"
 #include "app/gateway/negative.h"
 #include "app/gateway/pack_words.h"
@@ -101,6 +103,7 @@ int gateway_reserve(const struct config *config)
     if (rc == RC_OK) rc = miss_reserve();
     if (rc == RC_OK) rc = pack_reserve();
     if (rc == RC_OK) rc = reserve_semantic(config);
+    if (rc == RC_OK) rc = later_reserve(config);
     crypto_random(&gateway.shortcut_key, sizeof gateway.shortcut_key);
     gateway.epoch = 1;
     access_learn_names();
@@ -156,11 +159,13 @@ void generation_release(struct generation *g)
 int gateway_open(const char *data_folder, char *message, size_t message_size)
 {
     int rc = learn_open(data_folder, message, message_size);
+    deferred_open(data_folder);
     return rc == RC_OK ? negative_open(data_folder, message, message_size) : rc;
 }
 
 void gateway_close(void)
 {
+    pack_words_stop();
     for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
         struct generation *g = &gateway.generations[i];
         if (g->references == 0 && g->config) close_generation(g);

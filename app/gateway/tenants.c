@@ -299,3 +299,10 @@ void tenant_list(struct text *out)
         text_format(out, "%-24s %s\n", rows[i].name, rows[i].revoked ? "revoked" : "active");
     if (row_count == 0) text_put_text(out, "no virtual keys yet: larder ctl tenant add NAME\n");
 }
+
+bool tenant_is_live(const struct tenant *tenant)
+{
+    for (unsigned i = 0; i < row_count; i++)
+        if (memcmp(rows[i].id, tenant->id, sizeof tenant->id) == 0) return !rows[i].revoked;
+    return tenant->kind != TENANT_VIRTUAL;
+}

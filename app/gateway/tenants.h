@@ -40,4 +40,7 @@ int tenant_rotate(struct span name, char key[TENANT_KEY_SIZE + 1]);
 int tenant_revoke(struct span name);
 void tenant_list(struct text *out);
 
+/* Of a virtual key that is there and not revoked; others always. */
+bool tenant_is_live(const struct tenant *tenant);
+
 #endif
