@@ -11,8 +11,8 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
-#include "app/gateway/probe.h"
 #include "app/gateway/learn.h"
+#include "app/gateway/probe.h"
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
