@@ -335,8 +335,10 @@ static void send_composed(struct request *r, const struct composed *c)
 
 bool answer_is_too_late(const struct request *r, const struct entry_meta *meta)
 {
-    for (unsigned i = 0; i < meta->chain_link && i < r->route->provider_count; i++)
-        if (r->generation->health[r->route->providers[i]].failing_since_us == 0) return true;
+    for (unsigned i = 0; i < meta->chain_link && i < r->route->provider_count; i++) {
+        unsigned index = r->route->providers[i];
+        if (!health_is_away(&r->generation->health[index], &r->config->providers[index])) return true;
+    }
     return false;
 }
 

@@ -10,6 +10,7 @@
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
 #include "app/gateway/tenants.h"
+#include "app/gateway/upstream_call.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -491,6 +492,46 @@ void flight_lead(struct request *r, bool bypass)
     fly(f);
     flight_place_give();
     if (f->storable) shadow_label_miss(r, span_of(f->data, f->size), form_of(f));
+}
+
+/* ---- for a reply that is made here */
+
+static bool any_takes(const struct request *r)
+{
+    for (unsigned i = 0; i < r->route->provider_count; i++)
+        if (payment_of(r, &r->config->providers[r->route->providers[i]]) != PAY_NONE) return true;
+    return false;
+}
+
+static int fetched_rc(const struct flight *f)
+{
+    if (fiber_cancelled()) return RC_CANCELLED;
+    if (f->overflow) return RC_TOO_LARGE;
+    return f->complete ? RC_OK : RC_UNREACHABLE;
+}
+
+int flight_fetch(struct request *r, struct flight_fetched *fetched)
+{
+    if (!any_takes(r)) return RC_DENIED;
+    if (!flight_place_take(r)) return RC_FULL;
+    struct flight *f = flight_new(r);
+    if (!f) {
+        flight_place_give();
+        return RC_FULL;
+    }
+    f->background = f->bypass = true; /* no sinks: who waits is this fiber itself */
+    flight_call(f);
+    f->ended = true;
+    flight_place_give();
+    *fetched = (struct flight_fetched){.status = f->status, .content_type = f->content_type, .lines = f->lines};
+    fetched->body = span_of(f->data, f->size);
+    fetched->local = f->local;
+    fetched->no_store = f->forbidden;
+    fetched->upstream_ms = f->upstream_ms;
+    fetched->retry_after_s = f->local ? f->retry_after_s : -1; /* else among the lines */
+    fetched->link = f->link;
+    memcpy(fetched->request_id, f->request_id, sizeof fetched->request_id);
+    return fetched_rc(f);
 }
 
 /* ---- in the background */

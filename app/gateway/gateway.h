@@ -143,6 +143,10 @@ void gateway_close(void);
 void generation_hold(struct generation *generation);
 void generation_release(struct generation *generation);
 
+/* Bytes that count besides the body: whose answer it is, the endpoint, the headers that change answers. Sets r->shared by
+ * the route. Empty: no memory. */
+struct span gateway_scope(struct request *r);
+
 /* The handler of the API server. */
 void gateway_serve(struct exchange *x);
 void gateway_refuse(const struct http_head *head, unsigned status, const char *reason, struct text *out);
