@@ -93,6 +93,7 @@ static void drop_waiting_for_whole(struct flight *f)
 static int record(struct flight *f, struct span piece)
 {
     size_t most = f->leader->config->limits.parse_max;
+    f->received += piece.size;
     if (f->size + piece.size > most) {
         drop_waiting_for_whole(f);
         int rc = slide(f);
