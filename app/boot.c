@@ -13,7 +13,10 @@
 #include "app/gateway/flight.h"
 #include "app/gateway/later.h"
 #include "app/gateway/learn.h"
+#include "app/gateway/limits.h"
 #include "app/gateway/probe.h"
+#include "app/gateway/tenants.h"
+#include "app/ledger/spend.h"
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
@@ -216,6 +219,9 @@ static void close_all(void)
     semantic_stop();
     cache_close();
     offload_stop();
+    tenants_close();
+    limits_close();
+    spend_close();
     learn_close(); /* when nothing else writes its file any more */
     log_info("boot", "stopped");
     log_stop();

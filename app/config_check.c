@@ -242,13 +242,33 @@ void config_check_route(struct config_reader *reader, const struct yaml_node *no
     check_chain(reader, node, route);
 }
 
+/* A group stands before its members, as providers before the routes that name them; groups have none themselves. */
+static void check_group(struct config_reader *reader, const struct yaml_node *node, const struct config_tenant *t)
+{
+    const struct config_tenant *group = reader->config->tenants;
+    while (group < t && !(group->name.data && span_equal(group->name, t->group))) group++;
+    if (group == t)
+        config_error(reader, place_of(node, "group"), "no entry of tenants before this one is called \"%.*s\"",
+                     QUOTE(t->group));
+    else if (group->group.size > 0)
+        config_error(reader, place_of(node, "group"), "\"%.*s\" is in a group itself", QUOTE(t->group));
+}
+
 void config_check_tenant(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     const struct config_tenant *t = base;
+    if (t->group.size > 0) check_group(reader, node, t);
     if (!t->name.data || !name_fits(reader, place_of(node, "name"), t->name)) return;
     for (const struct config_tenant *other = reader->config->tenants; other < t; other++)
         if (span_equal(other->name, t->name))
             config_error(reader, place_of(node, "name"), "another tenant is called \"%.*s\" too", QUOTE(t->name));
+}
+
+void config_check_tenant_model(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    const struct config_tenant_model *m = base;
+    if (m->model.data && m->model.size == 0)
+        config_error(reader, place_of(node, "model"), "model is empty; \"*\" is any");
 }
 
 void config_check_pack(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -264,6 +284,10 @@ void config_check_pack(struct config_reader *reader, const struct yaml_node *nod
 void config_check_prices(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     struct span prices = ((struct config *)base)->prices;
-    bool known = span_equal(prices, SPAN("builtin")) || after_prefix(prices, "file:").size > 0;
-    if (!known) config_error(reader, node, "\"%.*s\" is not builtin or file:PATH", QUOTE(prices));
+    struct span file = after_prefix(prices, "file:");
+    if (span_equal(prices, SPAN("builtin"))) return;
+    if (file.size > 0)
+        (void)path_fits(reader, node, file);
+    else
+        config_error(reader, node, "\"%.*s\" is not builtin or file:PATH", QUOTE(prices));
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app/gateway/deferred.h"
+#include "app/gateway/flight_money.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
@@ -282,6 +283,7 @@ static void finish_sink(struct flight *f, struct sink *sink)
 {
     struct connection *connection = sink->connection;
     bool close = !sink->keep_alive || sink->framing == SINK_UNTIL_CLOSE;
+    f->followed += !sink->leader && !f->local && f->status == 200;
     record(f, sink, f->status);
     drop(f, sink);
     if (close) connection_close_after(connection);
@@ -453,12 +455,18 @@ static struct flight *flight_new(struct request *r)
 
 static void fly(struct flight *f)
 {
-    flight_call(f);
+    struct limit_refusal refusal;
+    if (limits_take(f->leader, &refusal) == RC_OK)
+        flight_call(f);
+    else
+        flight_answer_limited(f, &refusal);
     flight_pump(f);
     flight_store(f);
     flight_unlink(f);
+    flight_charge(f);
     loop_timer_cancel(&f->finish_timer);
     wait_for_sinks(f);
+    flight_charge_followers(f);
 }
 
 static enum entry_form form_of(const struct flight *f)

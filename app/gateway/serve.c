@@ -87,16 +87,24 @@ static int check_size(struct request *r)
 
 static int identify_tenant(struct request *r)
 {
-    if (tenant_identify(r) == RC_OK) return RC_OK;
+    int rc = tenant_identify(r);
+    if (rc == RC_OK) return RC_OK;
     r->x->close_after = !r->x->body_done;
     struct reply reply;
+    if (rc == RC_AGAIN) {
+        reply_defaults(&reply, 429);
+        reply.retry_after_s = tenant_guess_wait_s(r);
+        reply_error_with(r, &reply, "too_many_wrong_keys",
+                         SPAN("Too many wrong virtual keys came from this address; keys that it has not used before "
+                              "have to wait."));
+        return RC_DENIED;
+    }
     reply_defaults(&reply, 401);
     reply.should_retry = "false";
-    reply_error_with(
-        r, &reply, "invalid_api_key",
-        SPAN(
-            "Incorrect API key provided: this virtual key is not known here, or was revoked. Make one with: larder ctl "
-            "tenant add NAME"));
+    reply_error_with(r, &reply, "invalid_api_key",
+                     SPAN("Incorrect API key provided: this virtual key is not known here, was revoked or has expired. "
+                          "Make one with: larder ctl "
+                          "tenant add NAME"));
     return RC_DENIED;
 }
 

@@ -235,12 +235,8 @@ def completions_not_kept():
     equal(up.count(), 4, "calls")
     for body in ({"prompt": "x [[clean=3]]", "stream": True}, {"prompt": "x [[cut=3]]", "stream": True}):
         for _ in range(2):
-            reply = box.ask("/v1/completions", dict(body, model="gpt-test"), wait=False)
-            try:
-                reply.body
-                raise AssertionError("a clean end")
-            except harness.Cut:
-                pass
+            reply = box.ask("/v1/completions", dict(body, model="gpt-test"))
+            check(reply.status == 502 or not reply.clean, "a clean end", reply)
     equal(up.count(), 8, "calls")
     for body, what in (({"prompt": "x"}, "model"), ({"model": "gpt-test"}, '"prompt" is missing'),
                        ({"model": "gpt-test", "prompt": 7}, "neither a string nor an array")):
