@@ -220,10 +220,11 @@ static int reply_recorded(struct request *r, struct span bytes)
     if (body.size != head->content_length) return RC_CORRUPT;
     enum view view = (enum view)(number_in(head, "x-larder-view") % VIEWS);
     enum entry_form form = number_in(head, "x-larder-form") ? ENTRY_STREAM : ENTRY_OBJECT;
-    r->dialect = (enum dialect)(number_in(head, "x-larder-dialect") % DIALECTS);
+    r->wire = (enum dialect)(number_in(head, "x-larder-dialect") % WIRES);
+    r->dialect = dialect_family(r->wire);
     reply_defaults(&reply, head->status);
     if (head->status == 200) {
-        (void)answer_view(r->dialect, form, view, body, r->x->arena, &body);
+        (void)answer_view(request_wire(r), form, view, body, r->x->arena, &body);
         reply.hit = HIT_EXACT;
         reply.cache_status = "hit; detail=deferred";
         reply.age_s = answer_age(number_in(head, "x-larder-answered"), clock_wall_us());
