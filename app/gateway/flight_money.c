@@ -37,7 +37,7 @@ static void weigh(struct flight *f)
     struct verdict verdict;
     bool whole = f->head_known && f->complete && f->status == 200 && !f->overflow;
     if (f->weighed || !whole) return;
-    verdict_of(f->leader->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
+    verdict_of(request_wire(f->leader), f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
     flight_price(f, &verdict);
 }
 
