@@ -520,8 +520,13 @@ int flight_fetch(struct request *r, struct flight_fetched *fetched)
         return RC_FULL;
     }
     f->background = f->bypass = true; /* no sinks: who waits is this fiber itself */
-    flight_call(f);
+    struct limit_refusal refusal;
+    if (limits_take(r, &refusal) == RC_OK)
+        flight_call(f);
+    else
+        flight_refuse_limited(f, &refusal);
     f->ended = true;
+    flight_charge(f);
     flight_place_give();
     *fetched = (struct flight_fetched){.status = f->status, .content_type = f->content_type, .lines = f->lines};
     fetched->body = span_of(f->data, f->size);
