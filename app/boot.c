@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "app/admin/admin.h"
+#include "app/gateway/embed_remote.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/later.h"
 #include "app/gateway/learn.h"
@@ -35,7 +36,7 @@ uint64_t boot_uptime_us(void)
 
 bool boot_is_ready(void)
 {
-    return boot.ready && !boot.draining;
+    return boot.ready && !boot.draining && cache_is_settled();
 }
 
 /* ---- the end */
@@ -245,7 +246,8 @@ static int start_serving(struct generation *first)
     const struct config *c = first->config;
     int rc = open_store(c);
     if (rc != RC_OK) return 1;
-    rc = gateway_apply(first, message, sizeof message);
+    rc = embed_remote_open(c, message, sizeof message);
+    if (rc == RC_OK) rc = gateway_apply(first, message, sizeof message);
     if (rc != RC_OK) {
         fprintf(stderr, "larder: error: %s\n", message);
         return EXIT_USAGE;

@@ -51,7 +51,7 @@ static int converted(struct flight *f, enum view view, struct span *body)
         struct span recorded =
             span_of(f->data, f->size); /* on failure `converted` stays empty, for the next sink too */
         enum entry_form form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
-        int rc = answer_view(f->leader->dialect, form, view, recorded, f->arena, &f->converted[view]);
+        int rc = answer_view(request_wire(f->leader), form, view, recorded, f->arena, &f->converted[view]);
         if (rc != RC_OK) return rc;
     }
     *body = f->converted[view];

@@ -77,6 +77,7 @@ struct flight {
     uint64_t cost;      /* micro-USD of the call */
     bool weighed, priced;
     unsigned followed; /* followers that were sent all of it */
+    uint64_t received; /* bytes of the answer, kept or not */
     enum hit_kind local_hit;
     const char *local_status;
     int64_t local_age_s;

@@ -9,6 +9,7 @@
 #include "app/gateway/limits.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/tenants.h"
+#include "app/ledger/spend.h"
 #include "platform/clock.h"
 
 enum { PIECE_SIZE = 16384, FIRST_MAX = 8192 /* of a body, together with its head */, FRAME_ROOM = 24 };
@@ -296,6 +297,7 @@ void forward_stream(struct request *r, bool stateless, struct span prefix, bool 
     if (take_limits(p, more) == RC_OK) {
         pass(p, prefix, more);
         limits_settle(r, NULL, 0);
+        if (p->payment == PAY_BOX_KEY) spend_add_call(spend_key(&r->tenant), &(struct spend_call){.by_box = true});
     }
     flight_place_give();
 }

@@ -169,7 +169,8 @@ def later():
     equal(metric(box, 'larder_deferred{state="waiting"}'), 4)
     listed = box.ctl("deferred", "list").strip().split("\n")
     equal(len(listed), 4)
-    check(all(w.rpartition("/")[2] in " ".join(listed) for w in where) and "waiting" in listed[0], listed)
+    check(all(w.rpartition("/")[2] in " ".join(listed) for w in where) and "waiting" in listed[0] and "tenant=kiosk (active)" in listed[0],
+          listed)
     up.start()
     for place, (ask, text, stream) in zip(where, asked):
         reply = fetched(box, place, key)

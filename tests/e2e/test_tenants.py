@@ -157,6 +157,9 @@ def guessing():
                     source="127.0.0.5", headers={"anthropic-version": "2023-06-01"})
     equal((reply.status, reply.json["error"]["type"]), (429, "rate_limit_error"))
     check(all(not call.key().startswith("lk-") for call in up.calls), "a virtual key left the box")
+    metrics = box.metrics()
+    equal(metrics['larder_wrong_keys_total{outcome="refused"}'], 11)
+    equal(metrics['larder_wrong_keys_total{outcome="waits"}'], 3)
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------
@@ -324,11 +327,50 @@ def tokens():
     shown = box.ctl("tenant", "show", "kiosk")
     after = int(re.search(r"(\d+) of 3000 tokens", shown).group(1))
     check(used + 1024 <= after <= used + 1024 + 100, "a cut answer is charged as guessed", after)
+    equal(box.metrics()['larder_limited_total{limit="tokens"}'], 0)
     equal(box.chat("three [[status=500]]", key=key).status, 500)
     shown = box.ctl("tenant", "show", "kiosk")
     equal(int(re.search(r"(\d+) of 3000 tokens", shown).group(1)), after, "an error costs no tokens")
     limited(box.chat("four", key=key, max_tokens=2000), "rate_limit_exceeded")
+    equal(box.metrics()['larder_limited_total{limit="tokens"}'], 1)
     is_miss(box.chat("four", key=key, max_tokens=100))
+
+
+@test("tenants: leaving before the last event, or before the first, does not make an answer free", limit=60)
+def leaving():
+    up = upstream()
+    box = box_for(up, [{"name": "kiosk", "limits": {"tokens_per_day": 1000000}}], config={
+        "budgets": {"finish_for_store": "0s"}})
+    key = box.add_tenant("kiosk")
+
+    def used():
+        return int(re.search(r"(\d+) of 1000000 tokens", box.ctl("tenant", "show", "kiosk")).group(1))
+
+    def landed():
+        end = time.monotonic() + 5
+        while box.metrics()["larder_flights"] > 0:
+            check(time.monotonic() < end, "the flight never ended")
+            time.sleep(0.05)
+
+    long = box.chat("long [[tokens=3000]] [[gate=2900:never]]", key=key, stream=True, wait=False)
+    came = 0
+    for piece in long.pieces():
+        came += piece.count(b'"content"')
+        if came >= 2700:
+            break
+    long.peer.close()
+    call = up.wait_calls(1, "long")[0]
+    equal(up.wait_outcome(call), "gone", "the call upstream")
+    landed()
+    first = used()
+    check(first > 2700, "%d tokens came and %d were charged" % (came, first))
+    silent = box.peer()
+    silent.send(box.request_bytes(PATH, chat_body("silent [[hang]]"), key=key))
+    call = up.wait_calls(1, "silent")[0]
+    silent.close()
+    equal(up.wait_outcome(call), "gone", "the call upstream")
+    landed()
+    check(used() >= first + 1024, "a call that was left is charged as guessed", first, used())
 
 
 @test("tenants: a body too large to be read is refused where tokens or money are limited", limit=40)
