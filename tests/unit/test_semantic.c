@@ -374,6 +374,52 @@ static void the_nearest_codes(void **state)
     }
 }
 
+struct next {
+    const struct semantic_question *question;
+    int rc;
+};
+
+static void go_on(void *arg)
+{
+    struct next *next = arg;
+    next->rc = semantic_lookup_next(next->question, &store_test_arena, &found);
+}
+
+static int next_of(const struct semantic_question *question)
+{
+    struct next next = {.question = question};
+    store_test_fiber(go_on, &next);
+    return next.rc;
+}
+
+static void the_next_best(void **state)
+{
+    uint64_t ids[6];
+    (void)state;
+    for (unsigned way = 0; way < 6; way++) ids[way] = put(1, way * 3, 7, 1);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        struct semantic_question question = semantic_test_question(1, 0, 7, 1);
+        float score = 2;
+        assert_int_equal(semantic_test_lookup(&question, &found), RC_OK);
+        const int8_t *vector = found.vector.vector;
+        for (unsigned i = 0; i <= SEMANTIC_NEXT_MAX; i++) {
+            assert_int_equal(found.id, ids[i]);
+            assert_true(found.score < score);
+            score = found.score;
+            assert_int_equal(next_of(&question), i < SEMANTIC_NEXT_MAX ? RC_OK : RC_NOT_FOUND);
+        }
+        assert_ptr_equal(found.vector.vector, vector); /* not embedded again */
+        assert_int_equal(found.id, ids[SEMANTIC_NEXT_MAX]);
+        assert_int_equal(store_test_sync(), RC_OK);
+    }
+    struct semantic_question alone = semantic_test_question(2, 0, 8, 1);
+    uint64_t one = put(2, 0, 8, 1);
+    assert_int_equal(semantic_test_lookup(&alone, &found), RC_OK);
+    assert_int_equal(found.id, one);
+    assert_int_equal(next_of(&alone), RC_NOT_FOUND);
+    assert_int_equal(found.id, 0);
+}
+
 static void why_there_is_no_answer(void **state)
 {
     (void)state;
@@ -426,6 +472,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(erase_takes_codes_and_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(the_box_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(the_nearest_codes, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_next_best, setup, teardown),
         cmocka_unit_test_setup_teardown(why_there_is_no_answer, setup, teardown),
         cmocka_unit_test_setup_teardown(more_than_can_wait, setup, teardown),
     };
