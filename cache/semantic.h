@@ -86,6 +86,7 @@ int semantic_nearest(uint64_t space_tag, const uint64_t code[CODE_WORDS], unsign
 
 struct semantic_stats {
     uint64_t codes, namespaces, blocks, dead; /* as of the last pass, codes since then counted on */
+    uint64_t left; /* entries without a code that the running pass has not come to, or could not make */
     uint64_t waiting, reembedded, missing, damaged, dropped, passes, tenants, tenants_refused;
 };
 void semantic_stats(struct semantic_stats *stats);
