@@ -10,10 +10,14 @@
 #include <unistd.h>
 
 #include "app/admin/admin.h"
+#include "app/gateway/embed_remote.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/later.h"
 #include "app/gateway/learn.h"
+#include "app/gateway/limits.h"
 #include "app/gateway/probe.h"
+#include "app/gateway/tenants.h"
+#include "app/ledger/spend.h"
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
@@ -216,6 +220,9 @@ static void close_all(void)
     semantic_stop();
     cache_close();
     offload_stop();
+    tenants_close();
+    limits_close();
+    spend_close();
     learn_close(); /* when nothing else writes its file any more */
     log_info("boot", "stopped");
     log_stop();
@@ -239,7 +246,8 @@ static int start_serving(struct generation *first)
     const struct config *c = first->config;
     int rc = open_store(c);
     if (rc != RC_OK) return 1;
-    rc = gateway_apply(first, message, sizeof message);
+    rc = embed_remote_open(c, message, sizeof message);
+    if (rc == RC_OK) rc = gateway_apply(first, message, sizeof message);
     if (rc != RC_OK) {
         fprintf(stderr, "larder: error: %s\n", message);
         return EXIT_USAGE;

@@ -103,10 +103,29 @@ void config_check_storage_key(struct config_reader *reader, const struct yaml_no
     if (!known) config_error(reader, node, "\"%.*s\" is not auto, hal or env:NAME", QUOTE(key));
 }
 
+static void check_remote(struct config_reader *reader, const struct yaml_node *node, struct config *config)
+{
+    struct config_url url;
+    if (config->remote_model.size == 0) config_error(reader, node, "embedder remote needs remote.model");
+    const char *wrong = config_value_url(config->remote_base_url, &url);
+    if (!wrong && url.user.size > 0) wrong = "it holds a user name or password (use remote.key)";
+    if (wrong) {
+        config_error(reader, node, "embedder remote needs remote.base_url; no usable URL: %s", wrong);
+        return;
+    }
+    config->remote_tls = url.tls;
+    config->remote_port = url.port;
+    config->remote_path = arena_copy(reader->arena, url.path);
+    config->remote_host = arena_copy(reader->arena, url.host);
+    reader->full = reader->full || !config->remote_host.data || !config->remote_path.data;
+}
+
 void config_check_semantic(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
+    struct config *config = base;
     const struct yaml_node *model = config_given(node, "model");
-    if (model) (void)path_fits(reader, model, ((struct config *)base)->embedder_model);
+    if (model) (void)path_fits(reader, model, config->embedder_model);
+    if (span_equal(config->embedder, SPAN("remote"))) check_remote(reader, node, config);
 }
 
 void config_check_base_url(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -242,13 +261,33 @@ void config_check_route(struct config_reader *reader, const struct yaml_node *no
     check_chain(reader, node, route);
 }
 
+/* A group stands before its members, as providers before the routes that name them; groups have none themselves. */
+static void check_group(struct config_reader *reader, const struct yaml_node *node, const struct config_tenant *t)
+{
+    const struct config_tenant *group = reader->config->tenants;
+    while (group < t && !(group->name.data && span_equal(group->name, t->group))) group++;
+    if (group == t)
+        config_error(reader, place_of(node, "group"), "no entry of tenants before this one is called \"%.*s\"",
+                     QUOTE(t->group));
+    else if (group->group.size > 0)
+        config_error(reader, place_of(node, "group"), "\"%.*s\" is in a group itself", QUOTE(t->group));
+}
+
 void config_check_tenant(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     const struct config_tenant *t = base;
+    if (t->group.size > 0) check_group(reader, node, t);
     if (!t->name.data || !name_fits(reader, place_of(node, "name"), t->name)) return;
     for (const struct config_tenant *other = reader->config->tenants; other < t; other++)
         if (span_equal(other->name, t->name))
             config_error(reader, place_of(node, "name"), "another tenant is called \"%.*s\" too", QUOTE(t->name));
+}
+
+void config_check_tenant_model(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    const struct config_tenant_model *m = base;
+    if (m->model.data && m->model.size == 0)
+        config_error(reader, place_of(node, "model"), "model is empty; \"*\" is any");
 }
 
 void config_check_pack(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -264,6 +303,10 @@ void config_check_pack(struct config_reader *reader, const struct yaml_node *nod
 void config_check_prices(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     struct span prices = ((struct config *)base)->prices;
-    bool known = span_equal(prices, SPAN("builtin")) || after_prefix(prices, "file:").size > 0;
-    if (!known) config_error(reader, node, "\"%.*s\" is not builtin or file:PATH", QUOTE(prices));
+    struct span file = after_prefix(prices, "file:");
+    if (span_equal(prices, SPAN("builtin"))) return;
+    if (file.size > 0)
+        (void)path_fits(reader, node, file);
+    else
+        config_error(reader, node, "\"%.*s\" is not builtin or file:PATH", QUOTE(prices));
 }

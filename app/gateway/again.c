@@ -75,6 +75,7 @@ int again_read(struct span bytes, const struct tenant *tenant, struct arena *are
     r->generation = gateway.current;
     r->config = gateway.current->config;
     r->tenant = *tenant;
+    tenant_find_rules(r);
     r->anonymous_allowed = tenant->kind == TENANT_LOCAL; /* it was when the question came */
     r->directives = (struct directives){.max_age = -1, .max_stale = -1, .stale_if_error = -1};
     if (tenant->kind == TENANT_PASSTHROUGH || !tenant_is_live(tenant)) return RC_NOT_FOUND;

@@ -87,23 +87,52 @@ static struct deferred_row *kept_already(const struct request *r)
     return NULL;
 }
 
-static struct deferred_row *take_row(const struct request *r)
+/* Places taken by the tenant, or by all. */
+static unsigned taken_by(const uint8_t *tenant)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < deferred_max; i++) {
+        const struct deferred_row *row = &deferred_rows[i];
+        bool taken = row->state != DEFERRED_FREE || row->busy;
+        count += taken && (!tenant || memcmp(row->tenant, tenant, sizeof row->tenant) == 0);
+    }
+    return count;
+}
+
+/* The oldest answer that its client has had. */
+static struct deferred_row *oldest_fetched(const uint8_t *tenant)
 {
     struct deferred_row *found = NULL;
-    unsigned theirs = 0, most = deferred_max > 1 ? deferred_max / 2 : deferred_max;
     for (unsigned i = 0; i < deferred_max; i++) {
         struct deferred_row *row = &deferred_rows[i];
-        if (row->state == DEFERRED_FREE && !row->busy)
-            found = found ? found : row;
-        else
-            theirs += memcmp(row->tenant, r->tenant.id, sizeof row->tenant) == 0;
+        if (row->state != DEFERRED_ANSWERED || !row->fetched || row->busy) continue;
+        if (tenant && memcmp(row->tenant, tenant, sizeof row->tenant) != 0) continue;
+        if (!found || row->asked_us < found->asked_us) found = row;
     }
-    if (!found || theirs >= most) return NULL;
-    *found = (struct deferred_row){.state = DEFERRED_WRITING, .asked_us = clock_wall_us()};
-    crypto_random(found->id, sizeof found->id);
-    memcpy(found->tenant, r->tenant.id, sizeof found->tenant);
-    found->digest = r->question.digest;
     return found;
+}
+
+/* Fiber. Whether the tenant may keep one more: what was fetched makes room. */
+static bool make_room(const uint8_t *tenant)
+{
+    unsigned share = deferred_max > 1 ? deferred_max / 2 : deferred_max;
+    bool theirs = taken_by(tenant) >= share;
+    if (!theirs && taken_by(NULL) < deferred_max) return true;
+    struct deferred_row *row = oldest_fetched(theirs ? tenant : NULL);
+    if (row) deferred_remove(row);
+    return taken_by(tenant) < share && taken_by(NULL) < deferred_max; /* others came while this waited */
+}
+
+static struct deferred_row *take_row(const struct request *r)
+{
+    struct deferred_row *row = deferred_rows;
+    if (!make_room(r->tenant.id)) return NULL;
+    while (row->state != DEFERRED_FREE || row->busy) row++;
+    *row = (struct deferred_row){.state = DEFERRED_WRITING, .asked_us = clock_wall_us()};
+    crypto_random(row->id, sizeof row->id);
+    memcpy(row->tenant, r->tenant.id, sizeof row->tenant);
+    row->digest = r->question.digest;
+    return row;
 }
 
 static int keep(const struct request *r, struct deferred_row *row, struct arena *arena)
@@ -199,6 +228,8 @@ static void reply_answer(struct request *r, struct deferred_row *row)
     deferred_paths(row, &path);
     int rc = deferred_read(path.answer, r->x->arena, most, &bytes);
     if (rc == RC_OK) rc = reply_recorded(r, bytes);
+    row = row_of(r); /* it may have left while this waited */
+    if (rc == RC_OK && row) row->fetched = true;
     if (rc == RC_OK) return;
     bool busy = rc == RC_FULL;
     log_warn("deferred", "the answer in %s cannot be read: %s", path.answer, rc_name(rc));

@@ -5,10 +5,12 @@
 #include <stdio.h>
 
 #include "app/gateway/deferred.h"
+#include "app/gateway/flight_money.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
 #include "app/gateway/tenants.h"
+#include "app/gateway/upstream_call.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -281,6 +283,7 @@ static void finish_sink(struct flight *f, struct sink *sink)
 {
     struct connection *connection = sink->connection;
     bool close = !sink->keep_alive || sink->framing == SINK_UNTIL_CLOSE;
+    f->followed += !sink->leader && !f->local && f->status == 200;
     record(f, sink, f->status);
     drop(f, sink);
     if (close) connection_close_after(connection);
@@ -452,12 +455,18 @@ static struct flight *flight_new(struct request *r)
 
 static void fly(struct flight *f)
 {
-    flight_call(f);
+    struct limit_refusal refusal;
+    if (limits_take(f->leader, &refusal) == RC_OK)
+        flight_call(f);
+    else
+        flight_answer_limited(f, &refusal);
     flight_pump(f);
     flight_store(f);
     flight_unlink(f);
+    flight_charge(f);
     loop_timer_cancel(&f->finish_timer);
     wait_for_sinks(f);
+    flight_charge_followers(f);
 }
 
 static enum entry_form form_of(const struct flight *f)
@@ -483,6 +492,46 @@ void flight_lead(struct request *r, bool bypass)
     fly(f);
     flight_place_give();
     if (f->storable) shadow_label_miss(r, span_of(f->data, f->size), form_of(f));
+}
+
+/* ---- for a reply that is made here */
+
+static bool any_takes(const struct request *r)
+{
+    for (unsigned i = 0; i < r->route->provider_count; i++)
+        if (payment_of(r, &r->config->providers[r->route->providers[i]]) != PAY_NONE) return true;
+    return false;
+}
+
+static int fetched_rc(const struct flight *f)
+{
+    if (fiber_cancelled()) return RC_CANCELLED;
+    if (f->overflow) return RC_TOO_LARGE;
+    return f->complete ? RC_OK : RC_UNREACHABLE;
+}
+
+int flight_fetch(struct request *r, struct flight_fetched *fetched)
+{
+    if (!any_takes(r)) return RC_DENIED;
+    if (!flight_place_take(r)) return RC_FULL;
+    struct flight *f = flight_new(r);
+    if (!f) {
+        flight_place_give();
+        return RC_FULL;
+    }
+    f->background = f->bypass = true; /* no sinks: who waits is this fiber itself */
+    flight_call(f);
+    f->ended = true;
+    flight_place_give();
+    *fetched = (struct flight_fetched){.status = f->status, .content_type = f->content_type, .lines = f->lines};
+    fetched->body = span_of(f->data, f->size);
+    fetched->local = f->local;
+    fetched->no_store = f->forbidden;
+    fetched->upstream_ms = f->upstream_ms;
+    fetched->retry_after_s = f->local ? f->retry_after_s : -1; /* else among the lines */
+    fetched->link = f->link;
+    memcpy(fetched->request_id, f->request_id, sizeof fetched->request_id);
+    return fetched_rc(f);
 }
 
 /* ---- in the background */

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "app/gateway/flight_money.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/retry.h"
 #include "app/gateway/semantic.h"
@@ -169,6 +170,7 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
 {
     const struct http_head *head = &call->head;
     if (upstream_lines(head, f->arena, &f->lines, &f->content_type) != RC_OK) return RC_FULL;
+    if (limits_lines(f->leader, f->lines, f->arena, &f->lines) != RC_OK) return RC_FULL;
     f->status = head->status;
     f->retry_after_s = retry_after_s(head);
     upstream_request_id(head, f->leader->dialect, f->request_id);
@@ -391,7 +393,8 @@ static void meta_fill(const struct flight *f, const struct verdict *verdict, str
     meta->flags = (uint8_t)((verdict->tool_calls ? ENTRY_TOOL_CALLS : 0) | (f->link ? ENTRY_FALLBACK : 0));
     meta->chain_link = (uint8_t)f->link;
     meta->upstream_ms = (uint32_t)f->upstream_ms;
-    meta->tokens_in = verdict->usage.input_uncached > 0 ? (uint32_t)verdict->usage.input_uncached : 0;
+    meta->tokens_in = (uint32_t)usage_input(&verdict->usage);
+    meta->cost = f->cost < UINT32_MAX ? (uint32_t)f->cost : UINT32_MAX;
     meta->tokens_out = verdict->usage.output > 0 ? (uint32_t)verdict->usage.output : 0;
     memcpy(meta->tenant, r->tenant.id, sizeof meta->tenant);
     struct text name = text_on(meta->provider, sizeof meta->provider), model = text_on(meta->model, sizeof meta->model);
@@ -411,6 +414,7 @@ void flight_store(struct flight *f)
         return;
     }
     verdict_of(r->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
+    flight_price(f, &verdict);
     f->storable = verdict.storable;
     if (!verdict.storable) {
         miss_settle(&r->question.parts, false);

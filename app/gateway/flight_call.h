@@ -71,7 +71,11 @@ struct flight {
     uint64_t asked_us;    /* monotonic: when the call that answered began */
     uint64_t upstream_us; /* until its first byte */
     int64_t upstream_ms;
-    unsigned link; /* of the chain */
+    unsigned link;      /* of the chain */
+    struct usage usage; /* of a whole answer; flight_money.h */
+    uint64_t cost;      /* micro-USD of the call */
+    bool weighed, priced;
+    unsigned followed; /* followers that were sent all of it */
     enum hit_kind local_hit;
     const char *local_status;
     int64_t local_age_s;
@@ -84,6 +88,8 @@ void flight_call(struct flight *f);
 void flight_store(struct flight *f);
 /* Makes the reply here: stored and stale, from a pack, or an error that says what is wrong. */
 void flight_answer_offline(struct flight *f, bool payable);
+/* RC_NOT_FOUND: none, or it is too old. */
+int flight_answer_stale(struct flight *f);
 void flight_error(struct flight *f, unsigned status, const char *code, const char *message);
 
 void flight_pump(struct flight *f);

@@ -9,6 +9,7 @@
 #include "app/gateway/deferred.h"
 #include "app/gateway/directives.h"
 #include "app/gateway/embeddings.h"
+#include "app/gateway/embeddings_cached.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/forward.h"
@@ -83,16 +84,24 @@ static int check_size(struct request *r)
 
 static int identify_tenant(struct request *r)
 {
-    if (tenant_identify(r) == RC_OK) return RC_OK;
+    int rc = tenant_identify(r);
+    if (rc == RC_OK) return RC_OK;
     r->x->close_after = !r->x->body_done;
     struct reply reply;
+    if (rc == RC_AGAIN) {
+        reply_defaults(&reply, 429);
+        reply.retry_after_s = tenant_guess_wait_s(r);
+        reply_error_with(r, &reply, "too_many_wrong_keys",
+                         SPAN("Too many wrong virtual keys came from this address; keys that it has not used before "
+                              "have to wait."));
+        return RC_DENIED;
+    }
     reply_defaults(&reply, 401);
     reply.should_retry = "false";
-    reply_error_with(
-        r, &reply, "invalid_api_key",
-        SPAN(
-            "Incorrect API key provided: this virtual key is not known here, or was revoked. Make one with: larder ctl "
-            "tenant add NAME"));
+    reply_error_with(r, &reply, "invalid_api_key",
+                     SPAN("Incorrect API key provided: this virtual key is not known here, was revoked or has expired. "
+                          "Make one with: larder ctl "
+                          "tenant add NAME"));
     return RC_DENIED;
 }
 
@@ -117,8 +126,7 @@ static int keep(struct request *r)
 
 /* ---- chat */
 
-/* Bytes that count besides the body: whose answer it is, the endpoint, and the headers that change answers. */
-static struct span scope_of(struct request *r)
+struct span gateway_scope(struct request *r)
 {
     static const char *const names[] = {"openai-organization", "openai-project",    "openai-beta",
                                         "anthropic-beta",      "anthropic-version", "x-larder-namespace"};
@@ -154,7 +162,7 @@ static void separate_tenants(struct request *r)
 /* A question without its scope would be everybody's: no memory for it, no question. */
 static int read_in_scope(struct request *r, const struct config_route *route, struct span *error)
 {
-    struct question_context context = {.dialect = r->dialect, .scope = scope_of(r), .key = &gateway.space_key};
+    struct question_context context = {.dialect = r->dialect, .scope = gateway_scope(r), .key = &gateway.space_key};
     if (!context.scope.data) return RC_FULL;
     if (route) {
         context.masks = route->masks;
@@ -335,7 +343,7 @@ static void serve_embeddings(struct request *r)
         pass(r, r->body, true);
     else if (rc != RC_OK)
         refuse_body(r, rc);
-    else if (!embeddings_serve(r))
+    else if (!embeddings_serve(r) && !embeddings_cached_serve(r))
         pass(r, r->body, false);
 }
 

@@ -3,6 +3,7 @@
 #include "app/gateway/upstream_call.h"
 
 #include "app/gateway/access.h"
+#include "app/gateway/limits.h"
 #include "app/gateway/tenants.h"
 
 enum {
@@ -20,6 +21,7 @@ bool payment_is_welcome(const struct request *r)
 enum payment payment_of(const struct request *r, const struct config_provider *provider)
 {
     bool keyless = provider->key.size == 0 && !provider->passthrough;
+    if (r->rules[0] && !limits_allow_provider(r, (unsigned)(provider - r->config->providers))) return PAY_NONE;
     if (r->tenant.kind == TENANT_VIRTUAL && provider->key.size) return PAY_BOX_KEY;
     if (r->tenant.kind == TENANT_PASSTHROUGH && provider->passthrough) return PAY_CLIENT;
     return keyless && payment_is_welcome(r) ? PAY_FREE : PAY_NONE;

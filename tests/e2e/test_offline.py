@@ -255,7 +255,7 @@ def later_bounds():
     other = box.add_tenant("other")
     up.vanish()
     equal(len({kept(box, "twice", key) for _ in range(3)}), 1, "places")
-    kept(box, "second", key)
+    where = kept(box, "second", key)
     equal(box.chat("third", headers=LATER, key=key).status, 503, "the tenant's share is taken")
     kept(box, "theirs", other)
     kept(box, "twice", other)
@@ -263,6 +263,39 @@ def later_bounds():
     up.start()
     until("answers", lambda: box.ctl("deferred", "list").count("answered") == 4)
     equal(sorted(c.question for c in up.calls), ["second", "theirs", "twice", "twice"])
+    up.vanish()
+    equal(box.chat("full", headers=LATER, key=key).status, 503, "nothing was fetched: nothing makes room")
+    equal(box.get(where, key=key).status, 200)
+    kept(box, "has room", key)
+    equal(box.get(where, key=key).status, 404, "what was fetched made room")
+    equal(box.chat("full again", headers=LATER, key=key).status, 503)
+
+
+@test("later: a disk that takes nothing gives no promise; lost and damaged files are said, and harm nothing else")
+def later_disk():
+    box, up, key = paid_box()
+    folder = os.path.join(box.data, "deferred")
+    up.vanish()
+    lost, damaged, whole = [kept(box, text, key) for text in ("lost", "damaged", "whole")]
+
+    def file_of(where):
+        return os.path.join(folder, next(n for n in os.listdir(folder) if where.rpartition("_")[2] in n))
+
+    os.remove(file_of(lost))
+    with open(file_of(damaged), "wb") as file:
+        file.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: larder\r\nContent-Length: 99\r\n\r\nshort")
+    os.rename(folder, folder + ".away")
+    equal(box.chat("no promise", headers=LATER, key=key).status, 503)
+    os.rename(folder + ".away", folder)
+    up.start()
+    equal(fetched(box, whole, key).status, 200)
+    for where in (lost, damaged):
+        equal(fetched(box, where, key).status, 404)
+    with open(file_of(whole), "r+b") as file:
+        file.truncate(100)
+    equal(box.get(whole, key=key).status, 500)
+    equal(up.count(), 1, "calls")
+    equal(box.ask(whole, method="DELETE", key=key).status, 200)
 
 
 @test("later: a provider's refusal is the answer; what another time may change is asked again", limit=40)
