@@ -184,6 +184,7 @@ static void record(const struct flight *f, const struct sink *sink, unsigned sta
 {
     struct journal_row row = {.wall_us = clock_wall_us(),
                               .entry = f->stored_id,
+                              .tenant = sink->tenant,
                               .overhead_us = (uint32_t)overhead_of(f, sink),
                               .upstream_ms = f->local ? -1 : (int32_t)f->upstream_ms,
                               .status = (uint16_t)status,
@@ -328,6 +329,7 @@ static const struct connection_owner sink_owner = {.writable = sink_writable, .g
 static void sink_fill(struct sink *sink, struct flight *f, const struct request *r, bool leader, struct span origin)
 {
     *sink = (struct sink){.source = (struct sink_source *)(void *)f, .started_us = r->x->started_us, .leader = leader};
+    sink->tenant = journal_tenant(r->tenant.id);
     sink->view = (uint8_t)view_wanted(&r->question);
     sink->dialect = (uint8_t)r->dialect;
     sink->minor_version = (uint8_t)r->x->head.minor_version;
@@ -520,8 +522,13 @@ int flight_fetch(struct request *r, struct flight_fetched *fetched)
         return RC_FULL;
     }
     f->background = f->bypass = true; /* no sinks: who waits is this fiber itself */
-    flight_call(f);
+    struct limit_refusal refusal;
+    if (limits_take(r, &refusal) == RC_OK)
+        flight_call(f);
+    else
+        flight_refuse_limited(f, &refusal);
     f->ended = true;
+    flight_charge(f);
     flight_place_give();
     *fetched = (struct flight_fetched){.status = f->status, .content_type = f->content_type, .lines = f->lines};
     fetched->body = span_of(f->data, f->size);
