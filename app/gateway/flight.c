@@ -6,6 +6,7 @@
 
 #include "app/gateway/deferred.h"
 #include "app/gateway/flight_money.h"
+#include "app/gateway/handed_ids.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
@@ -460,6 +461,7 @@ static void fly(struct flight *f)
         flight_call(f);
     else
         flight_answer_limited(f, &refusal);
+    handed_ids_take(f); /* before the client can use it */
     flight_pump(f);
     flight_store(f);
     flight_unlink(f);
@@ -510,6 +512,17 @@ static int fetched_rc(const struct flight *f)
     return f->complete ? RC_OK : RC_UNREACHABLE;
 }
 
+static void fetch(struct flight *f)
+{
+    struct limit_refusal refusal;
+    if (limits_take(f->leader, &refusal) != RC_OK) {
+        flight_answer_limited(f, &refusal);
+        return;
+    }
+    f->background = true; /* no sinks: who waits is this fiber itself */
+    flight_call(f);
+}
+
 int flight_fetch(struct request *r, struct flight_fetched *fetched)
 {
     if (!any_takes(r)) return RC_DENIED;
@@ -519,9 +532,10 @@ int flight_fetch(struct request *r, struct flight_fetched *fetched)
         flight_place_give();
         return RC_FULL;
     }
-    f->background = f->bypass = true; /* no sinks: who waits is this fiber itself */
-    flight_call(f);
+    f->bypass = true;
+    fetch(f);
     f->ended = true;
+    flight_charge(f);
     flight_place_give();
     *fetched = (struct flight_fetched){.status = f->status, .content_type = f->content_type, .lines = f->lines};
     fetched->body = span_of(f->data, f->size);
