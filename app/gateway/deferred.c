@@ -6,11 +6,13 @@
 #include "app/gateway/answer.h"
 #include "app/gateway/deferred_row.h"
 #include "app/gateway/reply.h"
+#include "app/gateway/tenants.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 #include "platform/log.h"
 
 enum { BODY_ROOM = 512, LINES_ROOM = 192, ASK_AGAIN_S = 5 };
+#define ERASE_WAIT_US (UINT64_C(10) * CLOCK_SECOND)
 #define PREFIX SPAN("/larder/v1/deferred/")
 
 /* ---- what is said of a question */
@@ -23,13 +25,15 @@ static void put_id(struct text *out, const struct deferred_row *row)
 
 static void put_state(struct text *out, const struct deferred_row *row)
 {
+    uint64_t asked_s = row->asked_us / CLOCK_SECOND;
     text_put_text(out, "{\"id\":\"");
     put_id(out, row);
-    text_format(out, "\",\"object\":\"larder.deferred\",\"status\":\"%s\",\"tries\":%u,\"created_at\":%llu",
-                row->state == DEFERRED_ANSWERED ? "answered" : "waiting", row->tries,
-                (unsigned long long)(row->asked_us / CLOCK_SECOND));
-    text_format(out, ",\"expires_at\":%llu,\"location\":\"/larder/v1/deferred/",
-                (unsigned long long)(row->asked_us / CLOCK_SECOND + DEFERRED_KEEP_S));
+    text_format(out, "\",\"object\":\"larder.deferred\",\"status\":\"%s\",\"tries\":%u,\"created_at\":",
+                row->state == DEFERRED_ANSWERED ? "answered" : "waiting", row->tries);
+    text_put_u64(out, asked_s);
+    text_put_text(out, ",\"expires_at\":");
+    text_put_u64(out, asked_s + DEFERRED_KEEP_S);
+    text_put_text(out, ",\"location\":\"/larder/v1/deferred/");
     put_id(out, row);
     text_put_text(out, "\"}\n");
 }
@@ -48,6 +52,17 @@ static int put_accepted(const struct deferred_row *row, struct arena *arena, str
     return RC_OK;
 }
 
+static void put_tenant(struct text *out, const uint8_t *tenant)
+{
+    struct tenant_view view;
+    for (unsigned i = 0; tenant_at(i, &view); i++)
+        if (memcmp(view.tenant.id, tenant, sizeof view.tenant.id) == 0) {
+            text_format(out, "%.*s (%s)", SPAN_ARG(view.name), view.state);
+            return;
+        }
+    text_put_text(out, "gone");
+}
+
 void deferred_list(struct text *out)
 {
     static const char *const states[] = {"", "", "waiting", "answered"};
@@ -59,7 +74,7 @@ void deferred_list(struct text *out)
         put_id(out, row);
         http_date(row->asked_us, date);
         text_format(out, "  %s  %-8s  tries=%u  tenant=", date, states[row->state], row->tries);
-        text_put_hex(out, row->tenant, 4);
+        put_tenant(out, row->tenant);
         text_put_char(out, '\n');
         count++;
     }
@@ -157,6 +172,41 @@ int deferred_keep(const struct request *r, struct arena *arena, struct span *lin
     if (rc == RC_OK) return keep(r, row, arena);
     row->state = DEFERRED_FREE;
     return rc;
+}
+
+/* ---- erasing */
+
+static bool is_of(const struct deferred_row *row, const uint8_t tenant[ENTRY_TENANT_SIZE])
+{
+    return (row->state != DEFERRED_FREE || row->busy) && memcmp(row->tenant, tenant, sizeof row->tenant) == 0;
+}
+
+/* Whoever is at work with its files drops it, being told; else it is dropped here. True: there is none any more. */
+static bool drop_all(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+{
+    bool none = true;
+    for (unsigned i = 0; i < deferred_max; i++) {
+        struct deferred_row *row = &deferred_rows[i];
+        if (!is_of(row, tenant)) continue;
+        none = none && !row->busy && row->state != DEFERRED_WRITING;
+        if (row->state == DEFERRED_WRITING) continue;
+        *removed += !row->gone;
+        row->gone = true;
+        if (!row->busy) deferred_remove(row);
+    }
+    return none;
+}
+
+int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+{
+    uint64_t end_us = clock_monotonic_us() + ERASE_WAIT_US;
+    *removed = 0;
+    while (!drop_all(tenant, removed)) {
+        uint64_t now_us = clock_monotonic_us();
+        if (now_us > end_us) return RC_TIMEOUT;
+        if (fiber_sleep_until(now_us + CLOCK_SECOND / 20) != RC_OK) return RC_CANCELLED;
+    }
+    return RC_OK;
 }
 
 /* ---- fetching */
