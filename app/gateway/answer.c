@@ -53,7 +53,7 @@ int answer_view(enum dialect dialect, enum entry_form form, enum view view, stru
         *out = body;
         return RC_OK;
     }
-    size_t room = replay_bound(body.size);
+    size_t room = replay_bound(dialect, body.size);
     char *buffer = arena_take(arena, room, 1);
     if (!buffer) return RC_FULL;
     struct text text = text_on(buffer, room);
