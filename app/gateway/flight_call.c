@@ -181,8 +181,9 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
     f->forbidden = http_has_token(head, "cache-control", "no-store");
     f->live.dialect = request_wire(f->leader);
     f->should_retry = last_word && f->status >= 400 ? "false" : NULL;
-    f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
-    f->upstream_ms = (int64_t)(f->upstream_us / 1000);
+    uint64_t answered_us = call->first_byte_us > f->asked_us ? call->first_byte_us : f->asked_us;
+    f->upstream_us = answered_us - f->tried_us; /* tries that failed and the pauses behind them are not ours either */
+    f->upstream_ms = (int64_t)((answered_us - f->asked_us) / 1000);
     f->head_known = true;
     return RC_OK;
 }
@@ -300,6 +301,7 @@ static enum outcome try_once(struct flight *f, struct tries *t)
     struct provider_health *health = &r->generation->health[t->index];
     struct upstream_call call = {0};
     f->asked_us = clock_monotonic_us();
+    if (!f->tried_us) f->tried_us = f->asked_us;
     int rc =
         upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
     if (rc == RC_OK) rc = upstream_reply(&call, t->deadline_us);
@@ -423,6 +425,7 @@ void flight_store(struct flight *f)
         return;
     }
     meta_fill(f, &verdict, &meta);
+    if (!tenant_is_live(&r->tenant)) return; /* erased or revoked meanwhile */
     const struct entry_vector *vector = meta.flags & ENTRY_TOOL_CALLS ? NULL : semantic_vector(r);
     int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), vector, &f->stored_id);
     miss_settle(&r->question.parts, rc == RC_OK); /* a full queue takes none: it was never there to be evicted */
