@@ -77,7 +77,7 @@ $(O)/larder.debug: $(O)/obj/app/main.o $(O)/liblarder.a
 	$(call say,LINK,$@)
 	$(Q)$(call link,$<,$(O)/liblarder.a,$(LIBS)) $(TRAPS) -Wl,-Map=$(O)/larder.map
 
-EMBEDDED := $(O)/obj/gen/starter_pack.o $(O)/obj/gen/boards.o
+EMBEDDED := $(O)/obj/gen/starter_pack.o $(O)/obj/gen/prices.o $(O)/obj/gen/boards.o
 $(O)/liblarder.a: $(call objects,$(COMMON) $(LINUXES)) $(EMBEDDED)
 $(O)/libtest.a: $(call objects,$(COMMON) $(FAKES) $(SUPPORT)) $(EMBEDDED)
 $(O)/liblarder.a $(O)/libtest.a: $(O)/gen/sources
@@ -97,7 +97,8 @@ $(O)/obj/%.o: %.S $(DEPS)/cflags
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# --- generated: version.h (LARDER_VERSION, BUILD_EPOCH), the embedded pack (starter_pack, starter_pack_size) and boards
+# --- generated: version.h (LARDER_VERSION, BUILD_EPOCH), the embedded pack (starter_pack, starter_pack_size),
+# prices (builtin_prices, builtin_prices_size) and boards
 COMMIT := $(shell git describe --always --dirty --abbrev=12 --exclude '*' 2>/dev/null)
 # the commit's date, never the build's: the clock's floor, and the same bytes tomorrow
 EPOCH  := $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1767225600)
@@ -113,6 +114,13 @@ $(O)/obj/gen/starter_pack.o: $(PACK) $(DEPS)/cflags Makefile
 	  $(if $(PACK),'.incbin "$(PACK)"') '1: .byte 0' '.balign 8' 'starter_pack_size: .quad 1b - starter_pack' \
 	  '.section .note.GNU-stack,"",%progbits' > $(O)/gen/starter_pack.s
 	$(Q)$(CC_BASE) -c -o $@ $(O)/gen/starter_pack.s
+
+$(O)/obj/gen/prices.o: app/ledger/prices.txt $(DEPS)/cflags Makefile
+	@mkdir -p $(@D) $(O)/gen
+	@printf '%s\n' '.section .rodata' '.global builtin_prices, builtin_prices_size' '.balign 16' 'builtin_prices:' \
+	  '.incbin "app/ledger/prices.txt"' '1: .byte 0' '.balign 8' 'builtin_prices_size: .quad 1b - builtin_prices' \
+	  '.section .note.GNU-stack,"",%progbits' > $(O)/gen/prices.s
+	$(Q)$(CC_BASE) -c -o $@ $(O)/gen/prices.s
 
 # one text: name, NUL, file, NUL for each, an empty name at the end
 $(O)/obj/gen/boards.o: $(BOARDS) $(O)/gen/sources $(DEPS)/cflags Makefile

@@ -11,8 +11,12 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/flight.h"
+#include "app/gateway/later.h"
 #include "app/gateway/learn.h"
+#include "app/gateway/limits.h"
 #include "app/gateway/probe.h"
+#include "app/gateway/tenants.h"
+#include "app/ledger/spend.h"
 #include "cache/semantic.h"
 #include "platform/clock.h"
 #include "platform/heap.h"
@@ -210,10 +214,14 @@ static void close_all(void)
     server_stop(&boot.admin);
     control_close();
     probe_stop();
+    later_stop();
     gateway_close();
     semantic_stop();
     cache_close();
     offload_stop();
+    tenants_close();
+    limits_close();
+    spend_close();
     learn_close(); /* when nothing else writes its file any more */
     log_info("boot", "stopped");
     log_stop();
@@ -224,6 +232,7 @@ static int serve_loop(void)
     boot_clock_start();
     boot_embed_start();
     probe_start(&boot.background);
+    later_start(&boot.background);
     boot.ready = true;
     int rc = loop_run();
     close_all();

@@ -6,9 +6,10 @@
 
 #include "app/boot.h"
 #include "app/commands_semantic.h"
+#include "app/commands_tenants.h"
+#include "app/gateway/deferred.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
-#include "app/gateway/tenants.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 #include "platform/metric.h"
@@ -155,49 +156,11 @@ static int run_cache_purge(struct command_call *call)
     return rc;
 }
 
-/* ---- tenants */
+/* ---- ask later */
 
-static int show_key(struct command_call *call, int rc, const char *key)
+static int run_deferred_list(struct command_call *call)
 {
-    struct span name = call->words[0];
-    switch (rc) {
-    case RC_OK: text_format(call->out, "%s\nThis key is shown once; clients send it as their API key.\n", key); break;
-    case RC_EXISTS:
-        text_format(call->out, "%.*s exists already: tenant rotate %.*s makes it a new key\n", SPAN_ARG(name),
-                    SPAN_ARG(name));
-        break;
-    case RC_NOT_FOUND: text_format(call->out, "there is no tenant %.*s: see `tenant list`\n", SPAN_ARG(name)); break;
-    case RC_INVALID:
-        text_format(call->out, "a name has 1 to %d letters, digits, '-', '_' or '.'\n", TENANT_NAME_MAX);
-        break;
-    case RC_FULL: text_format(call->out, "the box keeps at most %d tenants\n", TENANTS_MAX); break;
-    default: text_format(call->out, "the key could not be kept (%s): nothing changed\n", rc_name(rc));
-    }
-    return rc;
-}
-
-static int run_tenant_add(struct command_call *call)
-{
-    char key[TENANT_KEY_SIZE + 1];
-    return show_key(call, tenant_add(call->words[0], key), key);
-}
-
-static int run_tenant_rotate(struct command_call *call)
-{
-    char key[TENANT_KEY_SIZE + 1];
-    return show_key(call, tenant_rotate(call->words[0], key), key);
-}
-
-static int run_tenant_revoke(struct command_call *call)
-{
-    int rc = tenant_revoke(call->words[0]);
-    if (rc == RC_OK) text_put_text(call->out, "revoked: its key is refused from now on\n");
-    return rc == RC_OK ? rc : show_key(call, rc, "");
-}
-
-static int run_tenant_list(struct command_call *call)
-{
-    tenant_list(call->out);
+    deferred_list(call->out);
     return RC_OK;
 }
 
@@ -312,11 +275,16 @@ static const struct command commands[] = {
      PRIVILEGE_CHANGE, 1, 1, command_cache_reject},
     {"semantic show", "", "what the semantic tier has learnt, serves and skips", PRIVILEGE_READ, 0, 0,
      command_semantic_show},
-    {"tenant list", "", "virtual keys by name", PRIVILEGE_READ, 0, 0, run_tenant_list},
-    {"tenant add", "NAME", "make a virtual key, shown once", PRIVILEGE_CHANGE, 1, 1, run_tenant_add},
-    {"tenant rotate", "NAME", "give a tenant a new key; the old one is refused", PRIVILEGE_CHANGE, 1, 1,
-     run_tenant_rotate},
-    {"tenant revoke", "NAME", "refuse a tenant's key from now on", PRIVILEGE_CHANGE, 1, 1, run_tenant_revoke},
+    {"tenant list", "", "virtual keys by name: state, money, last use", PRIVILEGE_READ, 0, 0, command_tenant_list},
+    {"tenant show", "NAME", "one tenant with its use and its limits", PRIVILEGE_READ, 1, 1, command_tenant_show},
+    {"tenant add", "NAME [--expires TIME]", "make a virtual key, shown once", PRIVILEGE_CHANGE, 1, 3,
+     command_tenant_add},
+    {"tenant rotate", "NAME [--grace TIME] [--expires TIME]", "give a tenant a new key; the old one is refused",
+     PRIVILEGE_CHANGE, 1, 5, command_tenant_rotate},
+    {"tenant revoke", "NAME", "refuse a tenant's key from now on", PRIVILEGE_CHANGE, 1, 1, command_tenant_revoke},
+    {"tenant erase", "NAME", "revoke it and remove all that is stored for it", PRIVILEGE_CHANGE, 1, 1,
+     command_tenant_erase},
+    {"deferred list", "", "questions kept for when the line is back", PRIVILEGE_READ, 0, 0, run_deferred_list},
     {"why", "REQUEST", "how a recent request was answered, and why it missed", PRIVILEGE_READ, 1, 1, run_why},
     {"requests", "[COUNT]", "the newest requests", PRIVILEGE_READ, 0, 1, run_requests},
     {"plan", "", "the memory plan against use", PRIVILEGE_READ, 0, 0, run_plan},

@@ -74,6 +74,19 @@ static void put_unit(struct text *out, const struct learn_unit *unit, double del
                 (unsigned long long)unit->reported_right);
 }
 
+static void put_index(struct text *out)
+{
+    struct semantic_stats s;
+    semantic_stats(&s);
+    text_format(out, "index     %llu codes, %llu not committed yet, %llu made again since boot",
+                (unsigned long long)s.codes, (unsigned long long)s.waiting, (unsigned long long)s.reembedded);
+    if (s.passes)
+        text_format(out, "\n          %llu namespaces, %llu blocks, %llu tombstones, as last counted",
+                    (unsigned long long)s.namespaces, (unsigned long long)s.blocks, (unsigned long long)s.dead);
+    if (s.damaged) text_format(out, "\n          %llu damaged blocks dropped", (unsigned long long)s.damaged);
+    text_put_char(out, '\n');
+}
+
 static void put_skipped(struct text *out)
 {
     text_put_text(out, "\nnot looked up:");
@@ -92,6 +105,7 @@ int command_semantic_show(struct command_call *call)
     const struct learn_unit *unit;
     unsigned shown = 0;
     put_embedder(call->out);
+    put_index(call->out);
     put_routes(call->out);
     for (unsigned i = 0; (unit = learn_at(i)); i++) {
         if (!unit->key) continue;

@@ -27,7 +27,8 @@ enum {
     CONFIG_HEADERS_MAX = 16, /* fixed headers of one provider */
     CONFIG_MODELS_MAX = 32,  /* models named for one provider */
     CONFIG_TENANTS_MAX = 64,
-    CONFIG_ISSUES_MAX = 32, /* errors and warnings kept of one load; errors push warnings out */
+    CONFIG_TENANT_MODELS_MAX = 8, /* models with limits of their own, for one tenant */
+    CONFIG_ISSUES_MAX = 32,       /* errors and warnings kept of one load; errors push warnings out */
 };
 
 /* Most that the limits can be set to; app/bounds.h reserves for them and asserts that they agree. */
@@ -130,10 +131,27 @@ struct config_route {
     unsigned mask_count;
 };
 
+enum quota_window { PER_MINUTE, PER_DAY, PER_MONTH, QUOTA_WINDOWS };
+
+/* 0: no limit. */
+struct config_quota {
+    unsigned requests[QUOTA_WINDOWS], tokens[QUOTA_WINDOWS];
+    double usd[QUOTA_WINDOWS];
+    unsigned concurrent;
+};
+
+struct config_tenant_model {
+    struct span model; /* glob */
+    struct config_quota quota;
+};
+
 struct config_tenant {
-    struct span name;
-    unsigned requests_per_minute, tokens_per_minute, concurrent; /* 0: no limit */
-    double usd_per_day;
+    struct span name, group;                  /* group: an entry before this one, or empty */
+    unsigned providers[CONFIG_PROVIDERS_MAX]; /* indexes into config.providers: all it may use; none: any */
+    unsigned provider_count;
+    struct config_quota quota;
+    struct config_tenant_model models[CONFIG_TENANT_MODELS_MAX];
+    unsigned model_count;
 };
 
 struct config_pack {

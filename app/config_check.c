@@ -212,18 +212,34 @@ void config_check_provider(struct config_reader *reader, const struct yaml_node 
     check_plain_http(reader, node, p);
 }
 
-static void check_chain(struct config_reader *reader, const struct yaml_node *node, struct config_route *route)
+/* A provider of the other dialect is bridged, where the route says which one its clients speak. */
+static void check_bridged(struct config_reader *reader, const struct yaml_node *place, const struct config_provider *p,
+                          const struct config_route *route, bool given)
+{
+    const char *theirs = p->dialect == DIALECT_OPENAI ? "openai" : "anthropic";
+    const char *ours = route->dialect == DIALECT_OPENAI ? "openai" : "anthropic";
+    if (!given)
+        config_error(reader, place,
+                     "provider \"%.*s\" speaks %s, the first one %s: say match.dialect, and the others "
+                     "are bridged",
+                     QUOTE(p->name), theirs, ours);
+    else if (p->passthrough && p->key.size == 0)
+        config_warning(reader, place,
+                       "provider \"%.*s\" speaks %s, the route %s: no client's credential goes there, "
+                       "so without a key of the box it is never asked",
+                       QUOTE(p->name), theirs, ours);
+}
+
+static void check_chain(struct config_reader *reader, const struct yaml_node *node, struct config_route *route,
+                        bool given)
 {
     const struct config *config = reader->config;
     const struct yaml_node *place = place_of(node, "providers");
     unsigned passthrough = 0;
     for (unsigned i = 0; i < route->provider_count; i++) {
         const struct config_provider *p = &config->providers[route->providers[i]];
-        passthrough += p->passthrough;
-        if (p->dialect != route->dialect)
-            config_error(reader, place, "provider \"%.*s\" speaks %s, the route %s", QUOTE(p->name),
-                         p->dialect == DIALECT_OPENAI ? "openai" : "anthropic",
-                         route->dialect == DIALECT_OPENAI ? "openai" : "anthropic");
+        passthrough += p->passthrough && p->dialect == route->dialect;
+        if (p->dialect != route->dialect) check_bridged(reader, place, p, route, given);
     }
     if (passthrough > 1)
         config_error(reader, place, "%u providers with passthrough: a client's credential goes to one origin only",
@@ -239,16 +255,36 @@ void config_check_route(struct config_reader *reader, const struct yaml_node *no
     if (route->model.size == 0) config_error(reader, place_of(node, "match"), "match.model is empty; \"*\" is any");
     route->any_dialect = !given && route->provider_count == 0;
     if (!given && route->provider_count > 0) route->dialect = reader->config->providers[route->providers[0]].dialect;
-    check_chain(reader, node, route);
+    check_chain(reader, node, route, given);
+}
+
+/* A group stands before its members, as providers before the routes that name them; groups have none themselves. */
+static void check_group(struct config_reader *reader, const struct yaml_node *node, const struct config_tenant *t)
+{
+    const struct config_tenant *group = reader->config->tenants;
+    while (group < t && !(group->name.data && span_equal(group->name, t->group))) group++;
+    if (group == t)
+        config_error(reader, place_of(node, "group"), "no entry of tenants before this one is called \"%.*s\"",
+                     QUOTE(t->group));
+    else if (group->group.size > 0)
+        config_error(reader, place_of(node, "group"), "\"%.*s\" is in a group itself", QUOTE(t->group));
 }
 
 void config_check_tenant(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     const struct config_tenant *t = base;
+    if (t->group.size > 0) check_group(reader, node, t);
     if (!t->name.data || !name_fits(reader, place_of(node, "name"), t->name)) return;
     for (const struct config_tenant *other = reader->config->tenants; other < t; other++)
         if (span_equal(other->name, t->name))
             config_error(reader, place_of(node, "name"), "another tenant is called \"%.*s\" too", QUOTE(t->name));
+}
+
+void config_check_tenant_model(struct config_reader *reader, const struct yaml_node *node, void *base)
+{
+    const struct config_tenant_model *m = base;
+    if (m->model.data && m->model.size == 0)
+        config_error(reader, place_of(node, "model"), "model is empty; \"*\" is any");
 }
 
 void config_check_pack(struct config_reader *reader, const struct yaml_node *node, void *base)
@@ -264,6 +300,10 @@ void config_check_pack(struct config_reader *reader, const struct yaml_node *nod
 void config_check_prices(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
     struct span prices = ((struct config *)base)->prices;
-    bool known = span_equal(prices, SPAN("builtin")) || after_prefix(prices, "file:").size > 0;
-    if (!known) config_error(reader, node, "\"%.*s\" is not builtin or file:PATH", QUOTE(prices));
+    struct span file = after_prefix(prices, "file:");
+    if (span_equal(prices, SPAN("builtin"))) return;
+    if (file.size > 0)
+        (void)path_fits(reader, node, file);
+    else
+        config_error(reader, node, "\"%.*s\" is not builtin or file:PATH", QUOTE(prices));
 }

@@ -23,6 +23,9 @@
 #define P(member) .offset = offsetof(struct config_provider, member)
 #define R(member) .offset = offsetof(struct config_route, member)
 #define T(member) .offset = offsetof(struct config_tenant, member)
+#define TQ(member) .offset = offsetof(struct config_tenant, quota.member)
+#define TM(member) .offset = offsetof(struct config_tenant_model, member)
+#define MQ(member) .offset = offsetof(struct config_tenant_model, quota.member)
 #define PACK(member) .offset = offsetof(struct config_pack, member)
 #define END {.name = NULL}
 
@@ -252,7 +255,7 @@ static const struct config_key provider_keys[] = {
 
 static const struct config_key match_keys[] = {
     {.name = "dialect", .type = TYPE_CHOICE, R(dialect), .choices = dialect_choices,
-     .help = "absent: that of the providers, both without any"},
+     .help = "the clients'; providers of the other one are bridged. Absent: that of the providers, both without any"},
     {.name = "model", .type = TYPE_TEXT, R(model), .fallback = "*", .help = "glob over model names: * and ?"},
     END,
 };
@@ -298,27 +301,76 @@ static const struct config_key route_keys[] = {
 };
 
 static const struct config_key tenant_limit_keys[] = {
-    {.name = "requests_per_minute", .type = TYPE_COUNT, .built = LATER, T(requests_per_minute), .fallback = "0",
-     .max = 1000000, .help = "0: no limit"},
-    {.name = "tokens_per_minute", .type = TYPE_COUNT, .built = LATER, T(tokens_per_minute), .fallback = "0",
-     .max = 1000000000, .help = "0: no limit"},
-    {.name = "usd_per_day", .type = TYPE_RATIO, .built = LATER, T(usd_per_day), .fallback = "0", .max = 1000000,
-     .help = "money that the box's keys may cost for it; 0: no limit"},
-    {.name = "concurrent", .type = TYPE_COUNT, .built = LATER, T(concurrent), .fallback = "0",
-     .max = CONFIG_REQUESTS_BOUND, .help = "requests at once; 0: no limit"},
+    {.name = "requests_per_minute", .type = TYPE_COUNT, TQ(requests[PER_MINUTE]), .fallback = "0",
+     .max = 1000000000, .help = "calls upstream; hits are free; 0: no limit"},
+    {.name = "requests_per_day", .type = TYPE_COUNT, TQ(requests[PER_DAY]), .fallback = "0",
+     .max = 1000000000, .help = "likewise, from midnight to midnight UTC"},
+    {.name = "requests_per_month", .type = TYPE_COUNT, TQ(requests[PER_MONTH]), .fallback = "0",
+     .max = 1000000000, .help = "likewise, a calendar month UTC"},
+    {.name = "tokens_per_minute", .type = TYPE_COUNT, TQ(tokens[PER_MINUTE]), .fallback = "0",
+     .max = 4000000000, .help = "input and output of those calls; 0: no limit"},
+    {.name = "tokens_per_day", .type = TYPE_COUNT, TQ(tokens[PER_DAY]), .fallback = "0",
+     .max = 4000000000, .help = "likewise, from midnight to midnight UTC"},
+    {.name = "tokens_per_month", .type = TYPE_COUNT, TQ(tokens[PER_MONTH]), .fallback = "0",
+     .max = 4000000000, .help = "likewise, a calendar month UTC"},
+    {.name = "usd_per_minute", .type = TYPE_RATIO, TQ(usd[PER_MINUTE]), .fallback = "0", .max = 1000000,
+     .help = "money that the box's keys may cost for it, by `prices`; 0: no limit"},
+    {.name = "usd_per_day", .type = TYPE_RATIO, TQ(usd[PER_DAY]), .fallback = "0", .max = 1000000,
+     .help = "likewise, from midnight to midnight UTC"},
+    {.name = "usd_per_month", .type = TYPE_RATIO, TQ(usd[PER_MONTH]), .fallback = "0", .max = 1000000,
+     .help = "likewise, a calendar month UTC"},
+    {.name = "concurrent", .type = TYPE_COUNT, TQ(concurrent), .fallback = "0",
+     .max = CONFIG_REQUESTS_BOUND, .help = "calls upstream at once; 0: no limit"},
+    END,
+};
+
+static const struct config_key tenant_model_limit_keys[] = {
+    {.name = "requests_per_minute", .type = TYPE_COUNT, MQ(requests[PER_MINUTE]), .fallback = "0",
+     .max = 1000000000, .help = "calls upstream; hits are free; 0: no limit"},
+    {.name = "requests_per_day", .type = TYPE_COUNT, MQ(requests[PER_DAY]), .fallback = "0",
+     .max = 1000000000, .help = "likewise, from midnight to midnight UTC"},
+    {.name = "requests_per_month", .type = TYPE_COUNT, MQ(requests[PER_MONTH]), .fallback = "0",
+     .max = 1000000000, .help = "likewise, a calendar month UTC"},
+    {.name = "tokens_per_minute", .type = TYPE_COUNT, MQ(tokens[PER_MINUTE]), .fallback = "0",
+     .max = 4000000000, .help = "input and output of those calls; 0: no limit"},
+    {.name = "tokens_per_day", .type = TYPE_COUNT, MQ(tokens[PER_DAY]), .fallback = "0",
+     .max = 4000000000, .help = "likewise, from midnight to midnight UTC"},
+    {.name = "tokens_per_month", .type = TYPE_COUNT, MQ(tokens[PER_MONTH]), .fallback = "0",
+     .max = 4000000000, .help = "likewise, a calendar month UTC"},
+    {.name = "usd_per_minute", .type = TYPE_RATIO, MQ(usd[PER_MINUTE]), .fallback = "0", .max = 1000000,
+     .help = "money that the box's keys may cost for it, by `prices`; 0: no limit"},
+    {.name = "usd_per_day", .type = TYPE_RATIO, MQ(usd[PER_DAY]), .fallback = "0", .max = 1000000,
+     .help = "likewise, from midnight to midnight UTC"},
+    {.name = "usd_per_month", .type = TYPE_RATIO, MQ(usd[PER_MONTH]), .fallback = "0", .max = 1000000,
+     .help = "likewise, a calendar month UTC"},
+    {.name = "concurrent", .type = TYPE_COUNT, MQ(concurrent), .fallback = "0",
+     .max = CONFIG_REQUESTS_BOUND, .help = "calls upstream at once; 0: no limit"},
+    END,
+};
+
+static const struct config_key tenant_model_keys[] = {
+    {.name = "model", .type = TYPE_TEXT, .required = true, TM(model), .help = "glob over model names: * and ?"},
+    {.name = "limits", .type = TYPE_SECTION, .keys = tenant_model_limit_keys, .help = "what it may use of these models"},
     END,
 };
 
 static const struct config_key tenant_keys[] = {
     {.name = "name", .type = TYPE_TEXT, .required = true, T(name), .help = "as `larder ctl tenant` calls it"},
+    {.name = "group", .type = TYPE_TEXT, T(group), .fallback = "",
+     .help = "an entry before this one, whose limits count for all its members together"},
+    {.name = "providers", .type = TYPE_PROVIDERS, T(providers), .max = CONFIG_PROVIDERS_MAX,
+     .count_offset = offsetof(struct config_tenant, provider_count), .help = "all that it may use; empty: any"},
     {.name = "limits", .type = TYPE_SECTION, .keys = tenant_limit_keys, .help = "what it may use"},
+    {.name = "models", .type = TYPE_SECTIONS, T(models), .max = CONFIG_TENANT_MODELS_MAX, .keys = tenant_model_keys,
+     .each = sizeof(struct config_tenant_model), .count_offset = offsetof(struct config_tenant, model_count),
+     .check = config_check_tenant_model, .help = "limits for some models, besides; the first match counts"},
     END,
 };
 
 static const struct config_key budget_keys[] = {
-    {.name = "refresh_per_hour", .type = TYPE_COUNT, .built = LATER, C(refresh_per_hour), .fallback = "60",
+    {.name = "refresh_per_hour", .type = TYPE_COUNT, .reload = RELOAD, C(refresh_per_hour), .fallback = "60",
      .max = 100000, .help = "stale entries fetched anew in the background"},
-    {.name = "deferred_max", .type = TYPE_COUNT, .built = LATER, C(deferred_max), .fallback = "100", .max = 100000,
+    {.name = "deferred_max", .type = TYPE_COUNT, C(deferred_max), .fallback = "100", .max = 10000,
      .help = "questions kept for when the line is back"},
     {.name = "finish_for_store", .type = TYPE_DURATION, .reload = RELOAD, C(finish_for_store_us), .fallback = "30s",
      .max = HOUR, .help = "how long a call goes on for the store alone"},
@@ -359,7 +411,7 @@ const struct config_key config_keys[] = {
      .keys = tenant_keys, .each = sizeof(struct config_tenant), .count_offset = offsetof(struct config, tenant_count),
      .check = config_check_tenant, .help = "limits of the virtual keys that `larder ctl tenant add` makes"},
     {.name = "budgets", .type = TYPE_SECTION, .keys = budget_keys, .help = "what the background may spend"},
-    {.name = "prices", .type = TYPE_TEXT, .built = LATER, .reload = RELOAD, C(prices), .fallback = "builtin",
+    {.name = "prices", .type = TYPE_TEXT, .reload = RELOAD, C(prices), .fallback = "builtin",
      .check = config_check_prices, .help = "builtin, or file:PATH with dated rows per model"},
     END,
 };

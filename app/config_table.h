@@ -155,6 +155,7 @@ void config_check_proxy(struct config_reader *reader, const struct yaml_node *no
 void config_check_provider(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_check_route(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_check_tenant(struct config_reader *reader, const struct yaml_node *node, void *base);
+void config_check_tenant_model(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_check_pack(struct config_reader *reader, const struct yaml_node *node, void *base);
 void config_check_prices(struct config_reader *reader, const struct yaml_node *node, void *base);
 

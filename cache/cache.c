@@ -73,6 +73,7 @@ void cache_report(const struct writer_event *event)
         evict_clear(&cache->evict);
         hot_clear();
         pending_kill_tenant(&cache->pending, NULL);
+        cache->codes_lost++;                     /* also those of entries that come now and are in the queue already */
         (void)cache_index_load(cache, &damaged); /* what was stored since */
     } else if (event->fate == FATE_CODES) {
         cache->codes_lost++;

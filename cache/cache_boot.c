@@ -170,7 +170,8 @@ static int load_all(struct cache *cache, struct cache_boot *boot)
 
 static uint64_t codes_map_bytes(const struct cache_limits *limits)
 {
-    return limits->bytes_max / 2 + CACHE_MAP_SLACK;
+    uint64_t bytes = limits->bytes_max / 2 + CACHE_MAP_SLACK;
+    return sizeof(void *) == 4 && bytes > CACHE_CODES_MAP_SMALL ? CACHE_CODES_MAP_SMALL : bytes;
 }
 
 static void codes_aside(struct cache *cache, struct cache_boot *boot, const char *why)

@@ -11,8 +11,9 @@
 #include "storage/writer.h"
 
 enum {
-    CACHE_CODES_LAG_US = 30000000, /* longest time a committed entry's code waits for others to be committed with */
-    CACHE_MAP_SLACK = 64 << 20,    /* and an eighth: tree pages, half-filled pages, pages not free yet */
+    CACHE_CODES_LAG_US = 30000000,     /* longest time a committed entry's code waits for others to be committed with */
+    CACHE_CODES_MAP_SMALL = 256 << 20, /* where addresses are 32 bits */
+    CACHE_MAP_SLACK = 64 << 20,        /* and an eighth: tree pages, half-filled pages, pages not free yet */
 };
 
 struct cache {

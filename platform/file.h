@@ -27,6 +27,9 @@ int file_make_folder(const char *path, mode_t mode); /* with parents; an existin
 int file_lock(const char *path, int *fd);
 /* Joins with one '/'; RC_TOO_LARGE above FILE_PATH_MAX. */
 int file_join(char path[FILE_PATH_MAX], const char *folder, const char *name);
+/* Every name in a folder but . and .., in no order, until `visit` returns other than RC_OK: what it returned. */
+int file_each(const char *folder, int (*visit)(void *context, const char *name), void *context);
+int file_remove(const char *path); /* durable after file_sync_folder */
 bool file_exists(const char *path);
 int file_from_errno(int error); /* errno → rc */
 

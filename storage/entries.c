@@ -203,6 +203,7 @@ static void put_plan(struct entries *entries, const struct entry_new *entry, str
         .upstream_ms = meta->upstream_ms,
         .tokens_in = meta->tokens_in,
         .tokens_out = meta->tokens_out,
+        .cost = meta->cost,
         .key_id = meta->key_id,
         .body_size = (uint32_t)entry->body.size,
         .query_size = (uint16_t)entry->query.size,

@@ -26,7 +26,7 @@ struct row_header {
     uint8_t dialect, form, flags, chain_link;
     uint32_t upstream_ms, tokens_in, tokens_out;
     uint32_t key_id;      /* reserved for sealing */
-    uint32_t hits;        /* reserved: counters as of the last flush */
+    uint32_t cost;        /* micro-USD; rows of before it was kept have 0 */
     uint32_t random;      /* the random bits a candidate must repeat */
     uint32_t body_size;   /* decoded */
     uint32_t stored_size; /* as stored, all chunks and the row's part */

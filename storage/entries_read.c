@@ -45,6 +45,7 @@ void row_meta(const struct row_header *h, struct span value, struct entry_meta *
         .upstream_ms = h->upstream_ms,
         .tokens_in = h->tokens_in,
         .tokens_out = h->tokens_out,
+        .cost = h->cost,
         .key_id = h->key_id,
     };
     memcpy(meta->tenant, h->tenant, sizeof meta->tenant);

@@ -29,15 +29,16 @@ enum entry_flags {
 /* What is known of an entry besides its texts; the same fields stand in its stored header. */
 struct entry_meta {
     uint64_t id;
-    uint64_t created_us;  /* wall */
-    uint32_t ttl_s;       /* 0: never fresh */
-    uint8_t dialect;      /* app's enum dialect */
-    uint8_t form;         /* enum entry_form: how it was recorded */
-    uint8_t flags;        /* enum entry_flags */
-    uint8_t chain_link;   /* which link of the route's chain answered, 0 first */
-    uint32_t upstream_ms; /* what the call took: to the last byte */
-    uint32_t tokens_in, tokens_out;
-    uint32_t key_id; /* of the sealing key; 0: not sealed */
+    uint64_t created_us;            /* wall */
+    uint32_t ttl_s;                 /* 0: never fresh */
+    uint8_t dialect;                /* app's enum dialect */
+    uint8_t form;                   /* enum entry_form: how it was recorded */
+    uint8_t flags;                  /* enum entry_flags */
+    uint8_t chain_link;             /* which link of the route's chain answered, 0 first */
+    uint32_t upstream_ms;           /* what the call took: to the last byte */
+    uint32_t tokens_in, tokens_out; /* all input, cached or not */
+    uint32_t cost;                  /* micro-USD that the call cost; 0: nothing, or its price is not known */
+    uint32_t key_id;                /* of the sealing key; 0: not sealed */
     uint8_t tenant[ENTRY_TENANT_SIZE];
     char provider[ENTRY_NAME_MAX]; /* terminated */
     char model[ENTRY_NAME_MAX];    /* that answered; terminated, cut when longer */

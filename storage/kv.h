@@ -69,7 +69,7 @@ int kv_reserve(size_t largest);
 
 /* Why an environment cannot be opened, before LMDB maps it: reads the meta pages with pread and compares them with the
  * file's length. RC_NOT_FOUND: no file (fresh). RC_CORRUPT: `reason` says what. A file may be shorter than its last page
- * says when the missing pages are all free: then, and only then, the trees are walked. */
+ * says when the missing pages are all free: then the trees are walked, else only their roots and their tables' roots. */
 enum { KV_REASON_MAX = 96 };
 int kv_inspect(const char *folder, char reason[KV_REASON_MAX]);
 

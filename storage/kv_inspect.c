@@ -26,6 +26,7 @@ enum {
     FLAG_FIXED_LEAF = 0x20,
     NODE_BIG = 0x01,
     NODE_TREE = 0x02,
+    DEPTH_SHALLOW = 2,
     DEPTH_MAX = 32,
     TREE_FREE = 0,
     TREE_MAIN = 1,
@@ -60,6 +61,7 @@ struct inspection {
         unsigned next;
     } stack[DEPTH_MAX];
     unsigned depth;
+    bool shallow; /* no deeper than the tables' roots: LMDB writes beyond its memory when those are noise */
 };
 
 /* Boot only, one at a time. */
@@ -99,6 +101,7 @@ static int meta_read(struct inspection *in, off_t offset, struct meta *meta)
 static int push(struct inspection *in, size_t number)
 {
     if (number >= in->pages) return damaged(in, "the file was cut: pages in use are missing");
+    if (in->shallow && in->depth == DEPTH_SHALLOW) return RC_OK;
     if (in->depth == DEPTH_MAX) return damaged(in, "a tree without end");
     in->stack[in->depth].page = number;
     in->stack[in->depth++].next = 0;
@@ -147,7 +150,7 @@ static int step(struct inspection *in)
         return RC_IO;
     memcpy(&head, page, sizeof head);
     bool tree_page = (head.flags & (FLAG_BRANCH | FLAG_LEAF)) != 0 && !(head.flags & FLAG_FIXED_LEAF);
-    if (!tree_page || head.lower < LAYOUT_PAGE_HEADER || head.lower > in->page_size)
+    if (!tree_page || head.lower < LAYOUT_PAGE_HEADER || head.lower > head.upper || head.upper > in->page_size)
         return damaged(in, "a page that belongs to no tree");
     unsigned count = ((unsigned)head.lower - LAYOUT_PAGE_HEADER) / LAYOUT_NODE_PLACE;
     for (; index < count; index++) {
@@ -183,7 +186,7 @@ static int inspect_file(struct inspection *in)
     const struct meta *meta = second.transaction > first.transaction ? &second : &first;
     in->page_size = meta->trees[TREE_FREE].pad;
     in->pages = (size_t)st.st_size / in->page_size;
-    if (in->pages > meta->last_page) return RC_OK;
+    in->shallow = in->pages > meta->last_page;
     rc = walk(in, &meta->trees[TREE_FREE]);
     return rc == RC_OK ? walk(in, &meta->trees[TREE_MAIN]) : rc;
 }

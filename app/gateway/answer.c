@@ -12,12 +12,14 @@
 #include "app/gateway/directives.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/limits.h"
 #include "app/gateway/pack_words.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/semantic.h"
 #include "app/gateway/shortcut.h"
 #include "app/gateway/tenants.h"
 #include "app/gateway/upstream_call.h"
+#include "app/ledger/spend.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -220,6 +222,7 @@ static void hit_send(struct request *r, struct hit *hit)
     int rc = exchange_send_try(r->x, hot->body - head_size, total, &sent);
     cache_touch(hot->meta->id);
     journal_hit(r->id, span_text(hot->meta->model), hot->meta->id, hit->overhead_us);
+    spend_add_hit(spend_key(&r->tenant), HIT_EXACT, hot->meta->cost);
     if ((rc == RC_OK || rc == RC_AGAIN) && sent < total) send_rest(r->x, hot, sent, total);
 }
 
@@ -239,7 +242,8 @@ int64_t answer_age(uint64_t created_us, uint64_t now_us)
 static bool shortcut_usable(const struct request *r, struct shortcut *s)
 {
     const struct shortcut *found = shortcut_find(r->shortcut);
-    if (!found || !plain_request(r) || tenant_is_rejected(found->tenant)) return false;
+    if (!found || !plain_request(r) || tenant_is_rejected(found->tenant) || limits_are_marked(found->tenant))
+        return false;
     *s = *found;
     return clock_wall_us() / CLOCK_SECOND < s->expires_s;
 }
@@ -249,6 +253,8 @@ static void shortcut_send(struct request *r, const struct shortcut *s, struct ho
     struct hit hit = {.hot = hot, .now_us = clock_wall_us()};
     hit.age_s = answer_age(hot->meta->created_us, hit.now_us);
     hit.ttl_s = (int64_t)s->expires_s - (int64_t)(hit.now_us / CLOCK_SECOND);
+    memcpy(r->tenant.id, &s->tenant, sizeof s->tenant); /* the rest of it is not known here */
+    r->tenant.kind = (enum tenant_kind)s->tenant_kind;
     hit_send(r, &hit);
 }
 
@@ -297,10 +303,13 @@ struct composed {
     enum view view;
     int64_t age_s, ttl_s; /* ttl: what is left */
     float similarity;     /* of another wording; 0: the same request */
+    uint32_t cost;        /* of the call behind it */
 };
 
-static const char *detail_of(const struct composed *c)
+/* A tenant that could not ask now is told so: a miss would be refused. */
+static const char *detail_of(const struct request *r, const struct composed *c)
 {
+    if (limits_are_spent(r)) return "; detail=limit";
     if (c->similarity > 0) return "; detail=semantic";
     return c->ttl_s < 0 ? "; detail=stale" : "";
 }
@@ -311,13 +320,15 @@ static void send_composed(struct request *r, const struct composed *c)
     char status[48];
     struct reply reply;
     reply_defaults(&reply, 200);
-    snprintf(status, sizeof status, "hit; ttl=%lld%s", (long long)c->ttl_s, detail_of(c));
+    snprintf(status, sizeof status, "hit; ttl=%lld%s", (long long)c->ttl_s, detail_of(r, c));
     reply.cache_status = status;
     reply.hit = c->similarity > 0 ? HIT_SEMANTIC : c->ttl_s < 0 ? HIT_STALE : HIT_EXACT;
     reply.entry = r->hit_entry = c->entry;
     reply.similarity = r->similarity = c->similarity;
     reply.age_s = c->age_s;
     if (view_is_stream(c->view)) reply.content_type = "text/event-stream; charset=utf-8";
+    (void)limits_lines(r, (struct span){0}, r->x->arena, &reply.extra);
+    spend_add_hit(spend_key(&r->tenant), reply.hit, c->cost);
     cache_touch(c->entry);
     reply_body(r, &reply, c->body);
 }
@@ -333,9 +344,10 @@ static void remember_shortcut(const struct request *r, uint64_t entry, enum view
                               uint64_t now_us)
 {
     bool simple = !r->directives.present && r->shortcut.low | r->shortcut.high;
-    if (simple && ttl_s > age_s)
-        shortcut_put(r->shortcut, entry, view, now_us / CLOCK_SECOND + (uint64_t)(ttl_s - age_s), r->dialect,
-                     &r->tenant);
+    if (!simple || ttl_s <= age_s) return;
+    uint64_t until_s = now_us / CLOCK_SECOND + (uint64_t)(ttl_s - age_s);
+    if (r->tenant.expires_s && r->tenant.expires_s < until_s) until_s = r->tenant.expires_s;
+    shortcut_put(r->shortcut, entry, view, until_s, r->dialect, &r->tenant);
 }
 
 static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, int64_t age_s, int64_t ttl_s,
@@ -344,10 +356,10 @@ static int serve_hot(struct request *r, struct hot_reply *hot, enum view view, i
     if (hot->note[0] == 0 && !template_make(hot, r->dialect, view)) return RC_NOT_FOUND;
     if (hot->meta->chain_link == 0) /* a later link's answer is looked at again each time */
         remember_shortcut(r, hot->meta->id, view, age_s, ttl_s, now_us);
-    if (!plain_request(r) || age_s > ttl_s) {
+    if (!plain_request(r) || age_s > ttl_s || limits_are_spent(r)) {
         struct span body = arena_copy(r->x->arena, span_of((char *)hot->body, hot->body_size));
         if (!body.data) return RC_NOT_FOUND;
-        struct composed c = {hot->meta->id, body, view, age_s, ttl_s - age_s, 0};
+        struct composed c = {hot->meta->id, body, view, age_s, ttl_s - age_s, 0, hot->meta->cost};
         send_composed(r, &c);
         return RC_OK;
     }
@@ -394,7 +406,7 @@ static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t 
     if (is_still_stored(r) && hot_put(&answer.meta, view, HOT_HEAD_ROOM, body, &hot) == RC_OK &&
         template_make(hot, r->dialect, view))
         return serve_hot(r, hot, view, age_s, ttl_s, now_us);
-    struct composed c = {answer.meta.id, body, view, age_s, ttl_s - age_s, 0};
+    struct composed c = {answer.meta.id, body, view, age_s, ttl_s - age_s, 0, answer.meta.cost};
     send_composed(r, &c);
     return RC_OK;
 }
@@ -432,6 +444,7 @@ static bool may_answer(const struct request *r, const struct entry_meta *meta, s
     c->age_s = answer_age(meta->created_us, clock_wall_us());
     int64_t ttl_s = answer_ttl(r, meta->ttl_s);
     c->ttl_s = ttl_s - c->age_s;
+    c->cost = meta->cost;
     return theirs && meta->dialect == r->dialect && !(meta->flags & ENTRY_TOOL_CALLS) && c->ttl_s >= 0 &&
            directives_allow(&r->directives, c->age_s, ttl_s) && !answer_is_too_late(r, meta);
 }

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "app/gateway/deferred.h"
+#include "app/gateway/flight_money.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
@@ -280,6 +282,7 @@ static void finish_sink(struct flight *f, struct sink *sink)
 {
     struct connection *connection = sink->connection;
     bool close = !sink->keep_alive || sink->framing == SINK_UNTIL_CLOSE;
+    f->followed += !sink->leader && !f->local && f->status == 200;
     record(f, sink, f->status);
     drop(f, sink);
     if (close) connection_close_after(connection);
@@ -361,7 +364,8 @@ static bool joinable(const struct flight *f, const struct request *r)
     return !f->bypass && !f->background && !f->overflow && !f->ended && !f->cancelled && !f->arena_lent && !f->local &&
            !(f->head_known && f->status != 200) && f->leader->generation == r->generation &&
            memcmp(&f->leader->question.digest, &r->question.digest, sizeof r->question.digest) == 0 &&
-           (!usage || f->usage_asked || !(f->leader->question.flags & QUESTION_STREAM));
+           (!usage || f->usage_asked || !(f->leader->question.flags & QUESTION_STREAM)) &&
+           !deferred_is_wanted(f->leader) && !deferred_is_wanted(r); /* a 202 is one client's */
 }
 
 int flight_join(struct request *r)
@@ -450,12 +454,18 @@ static struct flight *flight_new(struct request *r)
 
 static void fly(struct flight *f)
 {
-    flight_call(f);
+    struct limit_refusal refusal;
+    if (limits_take(f->leader, &refusal) == RC_OK)
+        flight_call(f);
+    else
+        flight_answer_limited(f, &refusal);
     flight_pump(f);
     flight_store(f);
     flight_unlink(f);
+    flight_charge(f);
     loop_timer_cancel(&f->finish_timer);
     wait_for_sinks(f);
+    flight_charge_followers(f);
 }
 
 static enum entry_form form_of(const struct flight *f)
@@ -508,10 +518,16 @@ int flight_ask(struct request *r, struct flight_answer *answer)
     struct flight *f = draining ? NULL : flight_new(r);
     if (!f) return RC_FULL;
     f->background = true;
-    let_client_go(r);
+    if (r->x->connection) let_client_go(r);
     flight_link(f);
     fly(f);
-    *answer = (struct flight_answer){.body = span_of(f->data, f->size), .form = form_of(f)};
+    *answer = (struct flight_answer){.body = span_of(f->data, f->size),
+                                     .form = form_of(f),
+                                     .status = f->head_known ? f->status : 0,
+                                     .content_type = f->content_type,
+                                     .complete = f->complete,
+                                     .storable = f->storable,
+                                     .overflow = f->overflow};
     return f->storable ? RC_OK : RC_NOT_FOUND;
 }
 

@@ -21,10 +21,14 @@ int flight_join(struct request *r);
 void flight_lead(struct request *r, bool bypass);
 
 /* A call that no client waits for, with a request whose reply has been sent: its exchange is detached first, so that the
- * client goes on. Stores what may be stored. RC_OK: a complete answer that may be stored; else it is none. */
+ * client goes on; or one that has no connection (app/gateway/again.h). Stores what may be stored. RC_OK: a complete answer that may be stored; else it is none. */
 struct flight_answer {
     struct span body; /* in the request's arena */
     enum entry_form form;
+    unsigned status;          /* 0: no reply came */
+    const char *content_type; /* NULL: none */
+    bool complete, storable;
+    bool overflow; /* larger than parse_max: `body` is not all of it */
 };
 int flight_ask(struct request *r, struct flight_answer *answer);
 

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "app/gateway/flight_bridge.h"
+#include "app/gateway/flight_money.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/retry.h"
 #include "app/gateway/semantic.h"
@@ -89,7 +91,7 @@ static void drop_waiting_for_whole(struct flight *f)
     flight_drop_other_form(f);
 }
 
-static int record(struct flight *f, struct span piece)
+int flight_record(struct flight *f, struct span piece)
 {
     size_t most = f->leader->config->limits.parse_max;
     if (f->size + piece.size > most) {
@@ -106,6 +108,11 @@ static int record(struct flight *f, struct span piece)
 }
 
 /* ---- one reply */
+
+static int record(struct flight *f, struct span piece)
+{
+    return f->bridge ? flight_bridge_take(f, piece) : flight_record(f, piece);
+}
 
 static int record_decoded(struct flight *f, struct decoder *decoder, struct span piece, bool *ended)
 {
@@ -154,6 +161,10 @@ static int relay(struct flight *f, struct upstream_call *call, struct decoder *d
         }
     }
     if (rc != RC_EMPTY) return rc;
+    if (f->bridge) {
+        rc = flight_bridge_end(f);
+        if (rc != RC_OK) return rc;
+    }
     /* Clients take a stream that ends cleanly for a complete answer, so one without its last event must not. */
     bool cut_short = f->stream && f->status == 200 && !f->live.terminal && !f->live.error;
     return (decoder && !decoded) || cut_short ? RC_CLOSED : RC_OK;
@@ -169,6 +180,7 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
 {
     const struct http_head *head = &call->head;
     if (upstream_lines(head, f->arena, &f->lines, &f->content_type) != RC_OK) return RC_FULL;
+    if (limits_lines(f->leader, f->lines, f->arena, &f->lines) != RC_OK) return RC_FULL;
     f->status = head->status;
     f->retry_after_s = retry_after_s(head);
     upstream_request_id(head, f->leader->dialect, f->request_id);
@@ -181,7 +193,7 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
     f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
     f->upstream_ms = (int64_t)(f->upstream_us / 1000);
     f->head_known = true;
-    return RC_OK;
+    return f->bridge ? flight_bridge_head(f) : RC_OK;
 }
 
 static void learn_tenant(const struct flight *f, unsigned status, enum payment payment)
@@ -334,12 +346,15 @@ static int compose(struct flight *f, struct tries *t)
     unsigned flags = r->question.flags;
     t->body = r->body;
     f->usage_asked = (flags & QUESTION_STREAM) && (flags & QUESTION_INCLUDE_USAGE);
-    bool splice = r->dialect == DIALECT_OPENAI && (flags & QUESTION_STREAM) && !f->usage_asked &&
+    int rc = flight_bridge_compose(f, t->provider, &t->body);
+    if (rc != RC_OK) return rc;
+    bool splice = !f->bridge && r->dialect == DIALECT_OPENAI && (flags & QUESTION_STREAM) && !f->usage_asked &&
                   !(flags & QUESTION_DUPLICATE) && t->provider->stream_usage_add;
     if (splice && question_add_usage(r->body, &gateway.scratch, f->arena, &t->body) == RC_OK)
         f->usage_asked = true;
-    else
+    else if (!f->bridge)
         t->body = r->body;
+    f->composed = true;
     return upstream_head(r, r->x->head.method, t->provider, t->payment, (int64_t)t->body.size, f->arena, &t->head);
 }
 
@@ -351,7 +366,9 @@ static enum outcome ask(struct flight *f, unsigned link, bool last_link)
     struct tries t = {.provider = provider, .index = index, .payment = payment_of(r, provider), .last_link = last_link};
     t.deadline_us = clock_monotonic_us() + provider->total_us;
     f->link = link;
-    if (compose(f, &t) != RC_OK) {
+    int rc = compose(f, &t);
+    if (rc == RC_DENIED) return GIVE_UP;
+    if (rc != RC_OK) {
         flight_error(f, failure_memory.status, failure_memory.code, failure_memory.message);
         return ANSWERED;
     }
@@ -366,6 +383,13 @@ static unsigned last_payable(const struct request *r)
     return last;
 }
 
+/* No provider of the route could be asked this, and none ever can. */
+static void refuse_bridged(struct flight *f)
+{
+    f->should_retry = "false";
+    flight_error(f, 400, "not_bridged", f->refusal);
+}
+
 void flight_call(struct flight *f)
 {
     f->began_us = clock_monotonic_us();
@@ -375,7 +399,10 @@ void flight_call(struct flight *f)
     for (unsigned link = 0; link < r->route->provider_count && outcome == GIVE_UP && !fiber_cancelled(); link++)
         if (payment_of(r, &r->config->providers[r->route->providers[link]]) != PAY_NONE)
             outcome = ask(f, link, link == last);
-    if (outcome != ANSWERED && !f->background && !(fiber_cancelled() && f->sink_count == 0))
+    if (outcome == ANSWERED || f->background || (fiber_cancelled() && f->sink_count == 0)) return;
+    if (f->refusal && !f->composed)
+        refuse_bridged(f);
+    else
         flight_answer_offline(f, last != CONFIG_CHAIN_MAX);
 }
 
@@ -391,7 +418,8 @@ static void meta_fill(const struct flight *f, const struct verdict *verdict, str
     meta->flags = (uint8_t)((verdict->tool_calls ? ENTRY_TOOL_CALLS : 0) | (f->link ? ENTRY_FALLBACK : 0));
     meta->chain_link = (uint8_t)f->link;
     meta->upstream_ms = (uint32_t)f->upstream_ms;
-    meta->tokens_in = verdict->usage.input_uncached > 0 ? (uint32_t)verdict->usage.input_uncached : 0;
+    meta->tokens_in = (uint32_t)usage_input(&verdict->usage);
+    meta->cost = f->cost < UINT32_MAX ? (uint32_t)f->cost : UINT32_MAX;
     meta->tokens_out = verdict->usage.output > 0 ? (uint32_t)verdict->usage.output : 0;
     memcpy(meta->tenant, r->tenant.id, sizeof meta->tenant);
     struct text name = text_on(meta->provider, sizeof meta->provider), model = text_on(meta->model, sizeof meta->model);
@@ -411,6 +439,7 @@ void flight_store(struct flight *f)
         return;
     }
     verdict_of(r->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
+    flight_price(f, &verdict);
     f->storable = verdict.storable;
     if (!verdict.storable) {
         miss_settle(&r->question.parts, false);

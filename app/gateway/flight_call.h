@@ -52,6 +52,7 @@ struct flight {
     bool judged;
     bool storable;  /* judged so */
     bool forbidden; /* the provider said no-store */
+    bool composed;  /* some provider could be asked */
     bool crowded;   /* a provider had no place for this call in time */
     unsigned status;
     const char *content_type;
@@ -64,6 +65,8 @@ struct flight {
     size_t size, capacity;
     struct live_stream live;
     struct span converted[VIEWS];
+    struct flight_bridge *bridge; /* its provider speaks the other dialect; NULL: the client's */
+    const char *refusal;          /* why a request could not be written in a provider's dialect */
 
     /* figures */
     uint64_t stored_id;
@@ -71,7 +74,11 @@ struct flight {
     uint64_t asked_us;    /* monotonic: when the call that answered began */
     uint64_t upstream_us; /* until its first byte */
     int64_t upstream_ms;
-    unsigned link; /* of the chain */
+    unsigned link;      /* of the chain */
+    struct usage usage; /* of a whole answer; flight_money.h */
+    uint64_t cost;      /* micro-USD of the call */
+    bool weighed, priced;
+    unsigned followed; /* followers that were sent all of it */
     enum hit_kind local_hit;
     const char *local_status;
     int64_t local_age_s;
@@ -80,10 +87,14 @@ struct flight {
 
 /* Asks the chain of providers; on return the reply is complete, or everyone has been told of its failure. */
 void flight_call(struct flight *f);
+/* More of the reply, in the client's dialect. */
+int flight_record(struct flight *f, struct span piece);
 /* Judges and stores a complete reply; once. */
 void flight_store(struct flight *f);
 /* Makes the reply here: stored and stale, from a pack, or an error that says what is wrong. */
 void flight_answer_offline(struct flight *f, bool payable);
+/* RC_NOT_FOUND: none, or it is too old. */
+int flight_answer_stale(struct flight *f);
 void flight_error(struct flight *f, unsigned status, const char *code, const char *message);
 
 void flight_pump(struct flight *f);

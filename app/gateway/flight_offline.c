@@ -3,9 +3,13 @@
  * clear error. */
 #include <stdio.h>
 
+#include "app/gateway/deferred.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight_call.h"
+#include "app/gateway/limits.h"
+#include "app/gateway/refresh.h"
 #include "app/gateway/semantic.h"
+#include "app/ledger/spend.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -47,7 +51,7 @@ static int64_t patience_s(const struct request *r)
     return (int64_t)(r->route->stale_if_error_us / CLOCK_SECOND);
 }
 
-static int answer_stale(struct flight *f)
+int flight_answer_stale(struct flight *f)
 {
     struct request *r = f->leader;
     struct cache_answer answer;
@@ -72,8 +76,10 @@ static int answer_stale(struct flight *f)
     f->local_status = status;
     f->local_age_s = age;
     f->stored_id = r->found.id;
+    spend_add_hit(spend_key(&r->tenant), HIT_STALE, answer.meta.cost);
     f->data = (char *)(uintptr_t)answer.body.data;
     f->size = answer.body.size;
+    refresh_note(r, f->arena);
     return RC_OK;
 }
 
@@ -115,6 +121,7 @@ static int answer_semantic_offline(struct flight *f)
     f->size = answer.body.size;
     feedback_remember(r, id, f->local_similarity);
     cache_touch(id);
+    spend_add_hit(spend_key(&r->tenant), HIT_SEMANTIC, answer.meta.cost);
     return RC_OK;
 }
 
@@ -177,15 +184,44 @@ static void say_offline(struct flight *f)
     flight_error(f, 503, "offline", message);
 }
 
+/* Ask later: the question is kept, and the client told where its answer will be. */
+static int accept_for_later(struct flight *f)
+{
+    struct span lines, body;
+    if (f->bypass || !deferred_is_wanted(f->leader)) return RC_NOT_FOUND;
+    fiber_cancel_clear(f->fiber);
+    f->arena_lent = true;
+    int rc = deferred_keep(f->leader, f->arena, &lines, &body);
+    f->arena_lent = false;
+    if (rc != RC_OK) return rc;
+    made_here(f, 202);
+    f->plain = true;
+    f->lines = lines;
+    f->content_type = "application/json";
+    f->retry_after_s = 5;
+    f->local_hit = HIT_NONE;
+    f->local_status = "fwd=miss; detail=deferred";
+    f->data = (char *)(uintptr_t)body.data;
+    f->size = body.size;
+    return RC_OK;
+}
+
 void flight_answer_offline(struct flight *f, bool payable)
 {
-    if (answer_stale(f) == RC_OK || answer_pack_offline(f) == RC_OK || answer_semantic_offline(f) == RC_OK) return;
+    if (flight_answer_stale(f) == RC_OK || answer_pack_offline(f) == RC_OK || answer_semantic_offline(f) == RC_OK)
+        return;
     if (payable) {
+        if (accept_for_later(f) == RC_OK) return;
         say_offline(f);
         return;
     }
     bool virtual = f->leader->tenant.kind == TENANT_VIRTUAL;
     f->should_retry = "false";
+    if (f->leader->rules[0] && !limits_allow_any(f->leader)) {
+        flight_error(f, 403, "provider_not_allowed",
+                     "This virtual key may not use the providers of this model: see `providers` of its tenant.");
+        return;
+    }
     flight_error(f, virtual ? 503 : 401, virtual ? "no_provider_key" : "invalid_api_key",
                  virtual
                      ? "The box holds no key for the providers of this route: set `key` of a provider."

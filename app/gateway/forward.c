@@ -6,6 +6,7 @@
 
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/limits.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/tenants.h"
 #include "platform/clock.h"
@@ -34,6 +35,7 @@ static bool find_provider(struct passage *p, bool stateless)
         for (unsigned k = 0; k < route->provider_count; k++) {
             p->index = route->providers[k];
             p->provider = &config->providers[p->index];
+            if (p->provider->dialect != p->r->dialect) continue; /* unread bytes cannot be converted */
             p->payment = payment_of(p->r, p->provider);
             if (p->payment == PAY_CLIENT || p->payment == PAY_FREE || (stateless && p->payment == PAY_BOX_KEY))
                 return true;
@@ -133,6 +135,7 @@ static int send_reply_head(struct passage *p, struct reply *reply)
     const struct http_head *head = &p->call.head;
     reply_defaults(reply, head->status);
     if (upstream_lines(head, r->x->arena, &reply->extra, &reply->content_type) != RC_OK) return RC_FULL;
+    if (limits_lines(r, reply->extra, r->x->arena, &reply->extra) != RC_OK) return RC_FULL;
     char id[REQUEST_ID_SIZE + 1];
     upstream_request_id(head, r->dialect, id);
     reply->own_request_id = id[0] == 0;
@@ -250,6 +253,27 @@ static void pass(struct passage *p, struct span prefix, bool more)
     upstream_end(&p->call);
 }
 
+/* RC_DENIED: the refusal has been sent. */
+static int take_limits(struct passage *p, bool more)
+{
+    struct request *r = p->r;
+    struct limit_refusal refusal;
+    struct reply reply;
+    int rc = limits_take_unread(r, &refusal);
+    if (rc == RC_OK) return rc;
+    if (rc == RC_TOO_LARGE) {
+        refuse(r, 413, "request_too_large",
+               "Tokens or money of this tenant are limited, and a body above limits.parse_max cannot be counted.");
+        return RC_DENIED;
+    }
+    r->x->close_after = more;
+    reply_defaults(&reply, 429);
+    reply.retry_after_s = refusal.retry_after_s;
+    reply.cache_status = "fwd=bypass; detail=limit";
+    reply_error_with(r, &reply, refusal.code, span_text(refusal.message));
+    return RC_DENIED;
+}
+
 void forward_stream(struct request *r, bool stateless, struct span prefix, bool more)
 {
     struct passage *p = ARENA_NEW(r->x->arena, struct passage);
@@ -270,6 +294,9 @@ void forward_stream(struct request *r, bool stateless, struct span prefix, bool 
         flight_place_refuse(r);
         return;
     }
-    pass(p, prefix, more);
+    if (take_limits(p, more) == RC_OK) {
+        pass(p, prefix, more);
+        limits_settle(r, NULL, 0);
+    }
     flight_place_give();
 }

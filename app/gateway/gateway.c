@@ -5,14 +5,19 @@
 #include <stdio.h>
 
 #include "app/gateway/access.h"
+#include "app/gateway/deferred.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
+#include "app/gateway/later.h"
 #include "app/gateway/learn.h"
+#include "app/gateway/limits.h"
 #include "app/gateway/negative.h"
 #include "app/gateway/pack_words.h"
 #include "app/gateway/semantic.h"
 #include "app/gateway/shortcut.h"
+#include "app/gateway/tenants.h"
+#include "app/ledger/spend.h"
 #include "platform/check.h"
 #include "platform/crypto.h"
 #include "platform/file.h"
@@ -101,6 +106,10 @@ int gateway_reserve(const struct config *config)
     if (rc == RC_OK) rc = miss_reserve();
     if (rc == RC_OK) rc = pack_reserve();
     if (rc == RC_OK) rc = reserve_semantic(config);
+    if (rc == RC_OK) rc = tenants_reserve();
+    if (rc == RC_OK) rc = limits_reserve();
+    if (rc == RC_OK) rc = spend_reserve();
+    if (rc == RC_OK) rc = later_reserve(config);
     crypto_random(&gateway.shortcut_key, sizeof gateway.shortcut_key);
     gateway.epoch = 1;
     access_learn_names();
@@ -156,11 +165,15 @@ void generation_release(struct generation *g)
 int gateway_open(const char *data_folder, char *message, size_t message_size)
 {
     int rc = learn_open(data_folder, message, message_size);
+    if (rc == RC_OK) rc = limits_open(data_folder, message, message_size);
+    if (rc == RC_OK) rc = spend_open(data_folder, message, message_size);
+    deferred_open(data_folder);
     return rc == RC_OK ? negative_open(data_folder, message, message_size) : rc;
 }
 
 void gateway_close(void)
 {
+    pack_words_stop();
     for (unsigned i = 0; i < GENERATIONS_MAX; i++) {
         struct generation *g = &gateway.generations[i];
         if (g->references == 0 && g->config) close_generation(g);
@@ -241,6 +254,24 @@ static int open_pack(struct generation *g, unsigned index, char *message, size_t
     return rc;
 }
 
+static int open_prices(struct generation *g, char *message, size_t message_size)
+{
+    char path[FILE_PATH_MAX], why[PRICES_MESSAGE_MAX] = "";
+    struct span text = prices_builtin(), wanted = g->config->prices;
+    int rc = RC_OK;
+    if (!span_equal(wanted, SPAN("builtin"))) {
+        size_t size = 0, prefix = sizeof "file:" - 1;
+        char *bytes = arena_take(&g->arena, PRICES_TEXT_MAX, 1);
+        snprintf(path, sizeof path, "%.*s", (int)(wanted.size - prefix), wanted.data + prefix);
+        rc = bytes ? file_read(path, bytes, PRICES_TEXT_MAX, &size) : RC_FULL;
+        text = span_of(bytes, size);
+    }
+    if (rc == RC_OK) rc = prices_read(text, &g->arena, &g->prices, why);
+    if (rc != RC_OK)
+        snprintf(message, message_size, "prices %.*s cannot be used: %s %s", SPAN_ARG(wanted), rc_name(rc), why);
+    return rc;
+}
+
 static void inherit_health(struct generation *next)
 {
     const struct generation *old = gateway.current;
@@ -266,6 +297,7 @@ int gateway_apply(struct generation *next, char *message, size_t message_size)
         rc = open_provider(next, i, message, message_size);
     for (unsigned i = 0; rc == RC_OK && i < next->config->pack_count; i++)
         rc = open_pack(next, i, message, message_size);
+    if (rc == RC_OK) rc = open_prices(next, message, message_size);
     if (rc != RC_OK) {
         close_generation(next);
         return rc;

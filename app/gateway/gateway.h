@@ -13,6 +13,7 @@
 
 #include "app/config.h"
 #include "app/gateway/breaker.h"
+#include "app/ledger/prices.h"
 #include "cache/miss.h"
 #include "cache/semantic.h"
 #include "net/server.h"
@@ -39,6 +40,7 @@ struct generation {
     struct tls_trust *trusts[CONFIG_PROVIDERS_MAX];
     struct provider_health health[CONFIG_PROVIDERS_MAX];
     struct pack *packs[CONFIG_PACKS_MAX];
+    struct prices prices;
 };
 
 struct gateway {
@@ -66,6 +68,7 @@ enum tenant_kind { TENANT_LOCAL, TENANT_VIRTUAL, TENANT_PASSTHROUGH };
 struct tenant {
     enum tenant_kind kind;
     uint8_t id[ENTRY_TENANT_SIZE];
+    uint32_t expires_s; /* wall: the virtual key that came is refused from then on; 0: never */
 };
 
 enum hit_kind { HIT_NONE, HIT_EXACT, HIT_SEMANTIC, HIT_COALESCED, HIT_STALE, HIT_PACK, HIT_KINDS };
@@ -87,6 +90,15 @@ struct request_semantic {
     struct semantic_found found;
 };
 
+/* What a call upstream holds of its tenant's limits (app/gateway/limits.h). */
+enum { LIMIT_SCOPES_MAX = 4 };
+struct limit_ticket {
+    uint16_t scopes[LIMIT_SCOPES_MAX];
+    uint8_t count;
+    bool held;
+    uint64_t tokens, cost; /* reserved; micro-USD */
+};
+
 struct request {
     struct exchange *x;
     struct generation *generation;
@@ -96,6 +108,8 @@ struct request {
     struct span origin;     /* allowed browser origin, to be echoed; empty: none */
     struct span credential; /* as sent, without "Bearer "; empty: none */
     struct tenant tenant;
+    const struct config_tenant *rules[2]; /* of a virtual key's tenant: its own entry and its group's; NULL: none */
+    struct limit_ticket ticket;
     struct directives directives;
     bool anonymous_allowed;
     struct span body;

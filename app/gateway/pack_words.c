@@ -29,7 +29,8 @@ static struct generation *of;
 static unsigned run; /* counts starts: an older one's fiber ends */
 static float *work;
 static bool embedding;
-static bool busy; /* the newest start has not ended */
+static struct generation *held; /* by the fiber that embeds */
+static bool busy;               /* the newest start has not ended */
 
 static double read_ready(const struct metric *metric)
 {
@@ -126,7 +127,9 @@ static void embed_all(void *arg)
     unsigned mine = run;
     embedding = true;
     generation_hold(g);
+    held = g;
     for (unsigned pack = 0; mine == run && pack < g->config->pack_count; pack++) embed_pack(pack, mine);
+    held = NULL;
     generation_release(g);
     embedding = false;
     if (mine == run) busy = false;
@@ -154,6 +157,13 @@ void pack_words_start(struct generation *generation)
     if (fiber_start(&learn_background, start, generation) == RC_OK) return;
     busy = false;
     log_warn("gateway", "too much is going on: packs are found in the same words only, until the next reload");
+}
+
+void pack_words_stop(void)
+{
+    run++;
+    if (held) generation_release(held);
+    held = NULL;
 }
 
 /* ---- finding */

@@ -19,6 +19,8 @@ enum { PACK_WORDS_MAX = 4096 };
 int pack_words_reserve(unsigned dim);
 /* A configuration came into force: starts over. */
 void pack_words_start(struct generation *generation);
+/* The end, after the last turn of the loop: lets the configuration go. */
+void pack_words_stop(void);
 /* Questions that have a vector now; whether more will have one soon. */
 unsigned pack_words_ready(void);
 bool pack_words_busy(void);

@@ -208,6 +208,11 @@ static int look(struct request *r)
     return rc;
 }
 
+void semantic_place(struct request *r)
+{
+    if (semantic_skip_of(r) > SEMANTIC_NEVER) r->semantic.space = space_of(r);
+}
+
 const struct entry_vector *semantic_vector(struct request *r)
 {
     if (!r->semantic.space) return NULL;

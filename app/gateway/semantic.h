@@ -59,6 +59,8 @@ bool semantic_allows(const struct request *r, bool offline);
 /* Likewise for a pack's question. `key` names it among the pairs that were reported. */
 bool semantic_allows_pack(const struct request *r, uint64_t key, float score);
 
+/* Where the answer of a question that was not looked up belongs, so that other wordings find it. */
+void semantic_place(struct request *r);
 /* The vector to store the answer with, NULL: exact only. */
 const struct entry_vector *semantic_vector(struct request *r);
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* app/gateway/serve.c — one request, from its head to its reply, top to bottom. */
+#include "app/gateway/serve.h"
+
 #include <stdio.h>
 
 #include "app/gateway/access.h"
 #include "app/gateway/answer.h"
+#include "app/gateway/deferred.h"
 #include "app/gateway/directives.h"
 #include "app/gateway/embeddings.h"
 #include "app/gateway/feedback.h"
@@ -32,7 +35,7 @@ static enum dialect dialect_by_headers(const struct http_head *head)
     return http_field(head, "anthropic-version").data ? DIALECT_ANTHROPIC : DIALECT_OPENAI;
 }
 
-static void classify_path(struct request *r)
+void serve_classify(struct request *r)
 {
     const struct http_head *head = &r->x->head;
     for (unsigned i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++)
@@ -80,16 +83,24 @@ static int check_size(struct request *r)
 
 static int identify_tenant(struct request *r)
 {
-    if (tenant_identify(r) == RC_OK) return RC_OK;
+    int rc = tenant_identify(r);
+    if (rc == RC_OK) return RC_OK;
     r->x->close_after = !r->x->body_done;
     struct reply reply;
+    if (rc == RC_AGAIN) {
+        reply_defaults(&reply, 429);
+        reply.retry_after_s = tenant_guess_wait_s(r);
+        reply_error_with(r, &reply, "too_many_wrong_keys",
+                         SPAN("Too many wrong virtual keys came from this address; keys that it has not used before "
+                              "have to wait."));
+        return RC_DENIED;
+    }
     reply_defaults(&reply, 401);
     reply.should_retry = "false";
-    reply_error_with(
-        r, &reply, "invalid_api_key",
-        SPAN(
-            "Incorrect API key provided: this virtual key is not known here, or was revoked. Make one with: larder ctl "
-            "tenant add NAME"));
+    reply_error_with(r, &reply, "invalid_api_key",
+                     SPAN("Incorrect API key provided: this virtual key is not known here, was revoked or has expired. "
+                          "Make one with: larder ctl "
+                          "tenant add NAME"));
     return RC_DENIED;
 }
 
@@ -162,17 +173,21 @@ static int read_in_scope(struct request *r, const struct config_route *route, st
 
 /* The route decides about masks, and the model about the route: read once without masks when the first route that could
  * match has none, which is the rule. */
+int serve_read_question(struct request *r, struct span *error)
+{
+    int rc = read_in_scope(r, NULL, error);
+    if (rc == RC_OK) r->route = gateway_route(r->config, r->dialect, r->question.model);
+    if (rc == RC_OK && r->route && (r->route->mask_count || r->route->share_box))
+        rc = read_in_scope(r, r->route, error);
+    if (rc == RC_OK) separate_tenants(r);
+    return rc;
+}
+
 static int read_question(struct request *r)
 {
     struct span error = {0};
-    int rc = read_in_scope(r, NULL, &error);
-    if (rc == RC_OK) r->route = gateway_route(r->config, r->dialect, r->question.model);
-    if (rc == RC_OK && r->route && (r->route->mask_count || r->route->share_box))
-        rc = read_in_scope(r, r->route, &error);
-    if (rc == RC_OK) {
-        separate_tenants(r);
-        return rc;
-    }
+    int rc = serve_read_question(r, &error);
+    if (rc == RC_OK) return rc;
     bool theirs = rc == RC_INVALID || rc == RC_TOO_LARGE;
     reply_error(r, theirs ? 400 : 503, theirs ? "invalid_body" : "overloaded", NULL,
                 error.size ? error : SPAN("The box has no memory left for this request; try again in a moment."));
@@ -352,6 +367,8 @@ static void serve_own(struct request *r)
 {
     if (span_equal(r->x->head.path, SPAN("/larder/v1/feedback")))
         feedback_serve(r);
+    else if (deferred_is_path(r->x->head.path))
+        deferred_serve(r);
     else
         serve_unknown(r);
 }
@@ -390,7 +407,7 @@ void gateway_serve(struct exchange *x)
     r.config = gateway.current->config;
     generation_hold(r.generation);
     gateway.request_counter++;
-    classify_path(&r);
+    serve_classify(&r);
     serve(&r);
     generation_release(r.generation);
 }

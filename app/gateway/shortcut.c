@@ -102,6 +102,7 @@ void shortcut_put(struct hash128 key, uint64_t entry, unsigned variant, uint64_t
                               .used = ++tick,
                               .expires_s = expires_s > UINT32_MAX ? UINT32_MAX : (uint32_t)expires_s,
                               .variant = (uint8_t)variant,
-                              .dialect = (uint8_t)dialect};
+                              .dialect = (uint8_t)dialect,
+                              .tenant_kind = (uint8_t)tenant->kind};
     memcpy(&slot->tenant, tenant->id, sizeof slot->tenant);
 }

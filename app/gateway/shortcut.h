@@ -24,7 +24,8 @@ struct shortcut {
     uint32_t expires_s; /* wall: by the entry's and the route's TTL */
     uint8_t variant;
     uint8_t dialect;
-    uint8_t reserved[2];
+    uint8_t tenant_kind; /* enum tenant_kind */
+    uint8_t reserved;
 };
 
 int shortcut_reserve(void);

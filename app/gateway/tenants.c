@@ -4,13 +4,15 @@
 
 #include <stdio.h>
 
+#include "app/gateway/limits.h"
+#include "platform/check.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 #include "platform/file.h"
 #include "platform/log.h"
 #include "platform/offload.h"
 
-enum { HASH_SIZE = 16, LINE_MAX_SIZE = 160, FILE_MAX = TENANTS_MAX * LINE_MAX_SIZE, PROVEN_MAX = 1024 };
+enum { HASH_SIZE = 16, LINE_MAX_SIZE = 240, FILE_MAX = TENANTS_MAX * LINE_MAX_SIZE, SEEN_MAX = 4 };
 
 struct row {
     char name[TENANT_NAME_MAX + 1]; /* empty: free */
@@ -18,13 +20,14 @@ struct row {
     uint8_t hash[HASH_SIZE]; /* of its key under the box secret */
     uint64_t created_s;
     bool revoked;
+    uint64_t expires_s;          /* 0: never */
+    uint8_t old_hash[HASH_SIZE]; /* of the key before this one, taken … */
+    uint64_t old_until_s;        /* … until then; 0: no longer */
+    uint64_t seen[SEEN_MAX];     /* RAM only: addresses from which its key came, newest first */
 };
 
 static struct row rows[TENANTS_MAX];
 static unsigned row_count;
-static uint64_t rejected[TENANTS_REJECTED]; /* ring of tenant ids' first bytes */
-static unsigned rejected_count;
-static uint64_t proven[PROVEN_MAX];
 static char tenants_path[FILE_PATH_MAX];
 static char file_text[FILE_MAX];
 static bool saving;
@@ -48,24 +51,26 @@ static void keyed(enum purpose purpose, struct span secret, uint8_t out[HASH_SIZ
     memcpy(out, mac, HASH_SIZE);
 }
 
-static uint64_t first_bytes(const struct tenant *tenant)
+/* '-', or nothing in a file of an older Larder: none. */
+static int read_number(struct span word, uint64_t *value)
 {
-    uint64_t first;
-    memcpy(&first, tenant->id, sizeof first);
-    return first;
+    *value = 0;
+    return word.size == 0 || span_equal(word, SPAN("-")) ? RC_OK : span_to_u64(word, UINT32_MAX, value);
 }
 
 static int read_row(struct span line)
 {
-    struct span word[5];
+    struct span word[8];
     struct row row = {0};
-    for (unsigned i = 0; i < 5; i++) line = span_cut(line, ' ', &word[i]);
+    for (unsigned i = 0; i < 8; i++) line = span_cut(line, ' ', &word[i]);
     if (word[0].size == 0 || word[0].size > TENANT_NAME_MAX || row_count == TENANTS_MAX) return RC_INVALID;
     memcpy(row.name, word[0].data, word[0].size);
     if (hex_decode(word[1], row.id, sizeof row.id) != RC_OK ||
         hex_decode(word[2], row.hash, sizeof row.hash) != RC_OK ||
-        span_to_u64(word[3], UINT32_MAX, &row.created_s) != RC_OK)
+        span_to_u64(word[3], UINT32_MAX, &row.created_s) != RC_OK || read_number(word[5], &row.expires_s) != RC_OK ||
+        read_number(word[7], &row.old_until_s) != RC_OK)
         return RC_INVALID;
+    if (row.old_until_s && hex_decode(word[6], row.old_hash, sizeof row.old_hash) != RC_OK) return RC_INVALID;
     row.revoked = span_equal(word[4], SPAN("revoked"));
     rows[row_count++] = row;
     return RC_OK;
@@ -123,70 +128,92 @@ int tenants_open(const char *data_folder, char *message, size_t message_size)
     (void)file_make_folder(folder, 0700);
     int rc = read_secret(secret, message, message_size);
     derive_keys();
-    return rc == RC_OK ? read_tenants(message, message_size) : rc;
+    if (rc == RC_OK) rc = read_tenants(message, message_size);
+    return rc == RC_OK ? tenants_proofs_open(data_folder, message, message_size) : rc;
 }
 
-/* Goes over all rows whatever matches, so that time tells nothing about which. */
-static const struct row *find_key(struct span key)
+static uint64_t now_s(void)
+{
+    return clock_wall_us() / CLOCK_SECOND;
+}
+
+static bool has_ended(const struct row *row)
+{
+    return row->revoked || (row->expires_s && now_s() >= row->expires_s);
+}
+
+/* Goes over all rows whatever matches, so that time tells nothing about which. *expires_s: of this key. */
+static struct row *find_key(struct span key, uint64_t *expires_s)
 {
     uint8_t hash[HASH_SIZE];
-    const struct row *found = NULL;
+    struct row *found = NULL;
+    uint64_t now = now_s();
     keyed(VIRTUAL_KEY, key, hash);
-    for (unsigned i = 0; i < row_count; i++)
-        if (crypto_equal(rows[i].hash, hash, HASH_SIZE) && !rows[i].revoked) found = &rows[i];
+    for (unsigned i = 0; i < row_count; i++) {
+        bool is_new = crypto_equal(rows[i].hash, hash, HASH_SIZE);
+        bool is_old = crypto_equal(rows[i].old_hash, hash, HASH_SIZE) && now < rows[i].old_until_s;
+        if (!(is_new | is_old) || has_ended(&rows[i])) continue;
+        found = &rows[i];
+        *expires_s = is_new ? rows[i].expires_s : rows[i].old_until_s;
+        if (rows[i].expires_s && rows[i].expires_s < *expires_s) *expires_s = rows[i].expires_s;
+    }
     return found;
+}
+
+static struct tenant_address address_of(const struct request *r)
+{
+    return tenant_address_of(r->x ? exchange_address(r->x) : (struct span){0});
+}
+
+static bool was_seen(const struct row *row, struct tenant_address address)
+{
+    for (unsigned i = 0; i < SEEN_MAX; i++)
+        if (row->seen[i] == address.prefix) return true;
+    return false;
+}
+
+static void see(struct row *row, struct tenant_address address)
+{
+    if (was_seen(row, address)) return;
+    memmove(row->seen + 1, row->seen, sizeof row->seen - sizeof row->seen[0]);
+    row->seen[0] = address.prefix;
+}
+
+/* While an address has to wait, a right key is refused like a wrong one, or the reply would tell them apart. Clients whose
+ * key came from there before go on: a neighbour behind the same proxy cannot lock them out. */
+static int identify_virtual(struct request *r)
+{
+    struct tenant_address address = address_of(r);
+    uint64_t expires_s = 0, now_us = clock_monotonic_us();
+    struct row *row = find_key(r->credential, &expires_s);
+    bool waits = tenant_guess_wait_us(address, now_us) > 0;
+    if (waits && !(row && was_seen(row, address))) return RC_AGAIN;
+    if (!row) {
+        tenant_guess_wrong(address, now_us);
+        return RC_DENIED;
+    }
+    if (address.prefix) see(row, address);
+    r->tenant = (struct tenant){.kind = TENANT_VIRTUAL, .expires_s = (uint32_t)expires_s};
+    memcpy(r->tenant.id, row->id, sizeof r->tenant.id);
+    limits_find_rules(r, span_text(row->name));
+    return RC_OK;
+}
+
+unsigned tenant_guess_wait_s(const struct request *r)
+{
+    uint64_t wait_us = tenant_guess_wait_us(address_of(r), clock_monotonic_us());
+    return (unsigned)((wait_us + CLOCK_SECOND - 1) / CLOCK_SECOND);
 }
 
 int tenant_identify(struct request *r)
 {
     memset(&r->tenant, 0, sizeof r->tenant);
+    r->rules[0] = r->rules[1] = NULL;
     if (r->credential.size == 0) return RC_OK;
-    if (span_starts_with(r->credential, SPAN("lk-"))) {
-        const struct row *row = find_key(r->credential);
-        if (!row) return RC_DENIED;
-        r->tenant.kind = TENANT_VIRTUAL;
-        memcpy(r->tenant.id, row->id, sizeof r->tenant.id);
-        return RC_OK;
-    }
+    if (span_starts_with(r->credential, SPAN("lk-"))) return identify_virtual(r);
     r->tenant.kind = TENANT_PASSTHROUGH;
     keyed(PASSTHROUGH, r->credential, r->tenant.id);
     return RC_OK;
-}
-
-void tenant_reject(const struct tenant *tenant)
-{
-    uint64_t first = first_bytes(tenant);
-    if (tenant->kind != TENANT_PASSTHROUGH) return;
-    if (proven[first % PROVEN_MAX] == first) proven[first % PROVEN_MAX] = 0;
-    if (!tenant_is_rejected(first)) rejected[rejected_count++ % TENANTS_REJECTED] = first;
-}
-
-void tenant_accept(const struct tenant *tenant)
-{
-    uint64_t first = first_bytes(tenant);
-    if (tenant->kind != TENANT_PASSTHROUGH) return;
-    proven[first % PROVEN_MAX] = first;
-    for (unsigned i = 0; i < TENANTS_REJECTED && i < rejected_count; i++)
-        if (rejected[i] == first) rejected[i] = 0;
-}
-
-bool tenant_is_rejected(uint64_t first)
-{
-    for (unsigned i = 0; i < TENANTS_REJECTED && i < rejected_count; i++)
-        if (rejected[i] == first && first) return true;
-    return false;
-}
-
-bool tenant_was_rejected(const struct tenant *tenant)
-{
-    return tenant_is_rejected(first_bytes(tenant));
-}
-
-bool tenant_is_proven(const struct tenant *tenant)
-{
-    uint64_t first = first_bytes(tenant);
-    return tenant->kind == TENANT_VIRTUAL ||
-           (tenant->kind == TENANT_PASSTHROUGH && proven[first % PROVEN_MAX] == first);
 }
 
 struct save_job {
@@ -200,17 +227,28 @@ static void save_run(void *arg)
     job->rc = file_replace(tenants_path, file_text, job->size, 0600);
 }
 
+static void put_row(struct text *out, const struct row *row)
+{
+    text_format(out, "%s ", row->name);
+    text_put_hex(out, row->id, sizeof row->id);
+    text_put_char(out, ' ');
+    text_put_hex(out, row->hash, sizeof row->hash);
+    text_format(out, " %llu %s %llu ", (unsigned long long)row->created_s, row->revoked ? "revoked" : "active",
+                (unsigned long long)row->expires_s);
+    if (row->old_until_s)
+        text_put_hex(out, row->old_hash, sizeof row->old_hash);
+    else
+        text_put_char(out, '-');
+    text_format(out, " %llu\n", (unsigned long long)row->old_until_s);
+}
+
 static int save(void)
 {
     struct text out = text_on(file_text, sizeof file_text);
-    text_put_text(&out, "# name, id, hash of the key, created, state; written by larder\n");
-    for (unsigned i = 0; i < row_count; i++) {
-        text_format(&out, "%s ", rows[i].name);
-        text_put_hex(&out, rows[i].id, sizeof rows[i].id);
-        text_put_char(&out, ' ');
-        text_put_hex(&out, rows[i].hash, sizeof rows[i].hash);
-        text_format(&out, " %llu %s\n", (unsigned long long)rows[i].created_s, rows[i].revoked ? "revoked" : "active");
-    }
+    text_put_text(&out, "# name, id, hash of the key, created, state, expires, hash of the key before, taken until; "
+                        "written by larder\n");
+    for (unsigned i = 0; i < row_count; i++) put_row(&out, &rows[i]);
+    CHECK(!out.truncated);
     struct save_job job = {.size = out.size};
     int rc = offload(save_run, &job);
     return rc == RC_OK ? job.rc : rc;
@@ -258,26 +296,35 @@ static int commit(struct row *row, struct row before, bool added)
     return rc;
 }
 
-int tenant_add(struct span name, char key[TENANT_KEY_SIZE + 1])
+int tenant_issue(struct span name, const struct tenant_terms *terms, char key[TENANT_KEY_SIZE + 1])
 {
     if (!name_is_fine(name)) return RC_INVALID;
     if (saving) return RC_AGAIN;
     if (find_name(name)) return RC_EXISTS;
     if (row_count == TENANTS_MAX) return RC_FULL;
     struct row *row = &rows[row_count++];
-    *row = (struct row){.created_s = clock_wall_us() / CLOCK_SECOND};
+    *row = (struct row){.created_s = now_s()};
+    if (terms->expires_s) row->expires_s = row->created_s + terms->expires_s;
     memcpy(row->name, name.data, name.size);
     crypto_random(row->id, sizeof row->id);
     make_key(row, key);
     return commit(row, *row, true);
 }
 
-int tenant_rotate(struct span name, char key[TENANT_KEY_SIZE + 1])
+int tenant_rotate(struct span name, const struct tenant_terms *terms, char key[TENANT_KEY_SIZE + 1])
 {
     struct row *row = find_name(name);
     if (!row) return RC_NOT_FOUND;
     if (saving) return RC_AGAIN;
     struct row before = *row;
+    bool grace = terms->grace_s && !has_ended(row);
+    memcpy(row->old_hash, row->hash, sizeof row->old_hash);
+    row->old_until_s = grace ? now_s() + terms->grace_s : 0;
+    if (terms->expires_s)
+        row->expires_s = now_s() + terms->expires_s;
+    else if (has_ended(row))
+        row->expires_s = 0;
+    memset(row->seen, 0, sizeof row->seen);
     make_key(row, key);
     row->revoked = false;
     return commit(row, before, false);
@@ -290,12 +337,73 @@ int tenant_revoke(struct span name)
     if (saving) return RC_AGAIN;
     struct row before = *row;
     row->revoked = true;
+    row->old_until_s = 0;
     return commit(row, before, false);
 }
 
-void tenant_list(struct text *out)
+int tenant_forget(struct span name)
+{
+    struct row *row = find_name(name);
+    if (!row) return RC_NOT_FOUND;
+    if (saving) return RC_AGAIN;
+    size_t behind = (size_t)(rows + row_count - (row + 1));
+    struct row before = *row;
+    memmove(row, row + 1, behind * sizeof *row);
+    row_count--;
+    saving = true;
+    int rc = save();
+    saving = false;
+    gateway.epoch++;
+    if (rc == RC_OK) return rc;
+    memmove(row + 1, row, behind * sizeof *row);
+    *row = before;
+    row_count++;
+    return rc;
+}
+
+static void view_of(const struct row *row, struct tenant_view *view)
+{
+    *view = (struct tenant_view){.name = span_text(row->name),
+                                 .state = row->revoked     ? "revoked"
+                                          : has_ended(row) ? "expired"
+                                                           : "active",
+                                 .created_s = row->created_s,
+                                 .expires_s = row->expires_s,
+                                 .tenant = {.kind = TENANT_VIRTUAL}};
+    memcpy(view->tenant.id, row->id, sizeof view->tenant.id);
+}
+
+bool tenant_at(unsigned index, struct tenant_view *view)
+{
+    if (index >= row_count) return false;
+    view_of(&rows[index], view);
+    return true;
+}
+
+int tenant_find(struct span name, struct tenant_view *view)
+{
+    const struct row *row = find_name(name);
+    if (!row) return RC_NOT_FOUND;
+    view_of(row, view);
+    return RC_OK;
+}
+
+static const struct row *find_id(const struct tenant *tenant)
 {
     for (unsigned i = 0; i < row_count; i++)
-        text_format(out, "%-24s %s\n", rows[i].name, rows[i].revoked ? "revoked" : "active");
-    if (row_count == 0) text_put_text(out, "no virtual keys yet: larder ctl tenant add NAME\n");
+        if (memcmp(rows[i].id, tenant->id, sizeof tenant->id) == 0) return &rows[i];
+    return NULL;
+}
+
+bool tenant_is_live(const struct tenant *tenant)
+{
+    const struct row *row = tenant->kind == TENANT_VIRTUAL ? find_id(tenant) : NULL;
+    return row ? !has_ended(row) : tenant->kind != TENANT_VIRTUAL;
+}
+
+void tenant_find_rules(struct request *r)
+{
+    const struct row *row = r->tenant.kind == TENANT_VIRTUAL ? find_id(&r->tenant) : NULL;
+    r->rules[0] = r->rules[1] = NULL;
+    if (row) limits_find_rules(r, span_text(row->name));
 }

@@ -132,7 +132,26 @@ static void test_tenant_commands(void **state)
     expect_said("lk-");
     assert_int_equal(run("tenant revoke kiosk"), RC_OK);
     assert_int_equal(run("tenant list"), RC_OK);
-    expect_said("kiosk                    revoked\n");
+    expect_said("kiosk                    revoked  spent 0.000000 USD, saved 0.000000 USD, last use never\n");
+    assert_int_equal(run("tenant show kiosk"), RC_OK);
+    expect_said("kiosk, revoked, made ");
+    assert_int_equal(run("tenant rotate kiosk --grace 1h --expires 2d"), RC_OK);
+    expect_said("until the grace time is over");
+    assert_int_equal(run("tenant show kiosk"), RC_OK);
+    expect_said("kiosk, active, made ");
+    expect_said(", expires ");
+    assert_int_equal(run("tenant add other --expires soon"), RC_INVALID);
+    expect_said("--expires takes a time like");
+    assert_int_equal(run("tenant add other --expires"), RC_INVALID);
+    assert_int_equal(run("tenant add other --grace 1h"), RC_INVALID);
+    expect_said("unknown option --grace");
+    assert_int_equal(run("tenant add other --expires 500ms"), RC_INVALID);
+    assert_int_equal(run("tenant show other"), RC_NOT_FOUND);
+    assert_int_equal(run("tenant erase kiosk"), RC_OK);
+    expect_said("erased: ");
+    assert_int_equal(run("tenant list"), RC_OK);
+    expect_said("no virtual keys yet");
+    assert_int_equal(run("tenant erase kiosk"), RC_NOT_FOUND);
     assert_int_equal(run("tenant revoke nobody"), RC_NOT_FOUND);
 }
 

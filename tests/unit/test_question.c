@@ -442,9 +442,61 @@ static void test_usage_is_spliced_in(void **state)
     assert_int_equal(question_add_usage(SPAN(""), &scratch, &arena, &spliced), RC_INVALID);
 }
 
+/* ---- apart: everything but the question's text */
+
+static struct hash128 apart_of(enum dialect dialect, const char *content)
+{
+    char body[600];
+    snprintf(body, sizeof body, "{\"model\":\"m\",\"max_tokens\":9,\"messages\":[{\"role\":\"user\",\"content\":%s}]}",
+             content);
+    read_ok(dialect, body);
+    return q.apart;
+}
+
+static bool same(struct hash128 a, struct hash128 b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
+static void test_only_the_questions_text_is_left_out(void **state)
+{
+    static const struct hash_key key = {1, 2}, other = {1, 3};
+    static const char *const shapes[] = {
+        "\"a\"",
+        "[{\"type\":\"text\",\"text\":\"a\"}]",
+        "[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"a\"}]",
+        "[{\"type\":\"text\",\"text\":[\"a\"]}]",
+        "[{\"type\":\"text\",\"text\":\"a\",\"content\":\"x\"}]",
+        "[{\"type\":\"text\",\"text\":\"a\",\"content\":\"y\"}]",
+        "[{\"type\":\"text\",\"text\":\"a\",\"content\":[{\"type\":\"text\",\"text\":\"x\"}]}]",
+        "[{\"type\":\"text\",\"text\":\"a\",\"content\":[{\"type\":\"text\",\"text\":\"y\"}]}]",
+        "[{\"type\":\"text\",\"text\":\"a\",\"odd\":\"x\"}]",
+        "[{\"type\":\"odd\",\"text\":\"a\"}]",
+        "[\"a\"]",
+        "[\"b\"]",
+    };
+    enum { COUNT = sizeof shapes / sizeof shapes[0] };
+    struct hash128 seen[COUNT];
+    (void)state;
+    assert_true(same(apart_of(DIALECT_OPENAI, shapes[0]), (struct hash128){0, 0})); /* without a key there is none */
+    for (enum dialect dialect = DIALECT_OPENAI; dialect < DIALECTS; dialect++) {
+        context.key = &key;
+        for (unsigned i = 0; i < COUNT; i++) {
+            seen[i] = apart_of(dialect, shapes[i]);
+            for (unsigned k = 0; k < i; k++)
+                if (same(seen[i], seen[k])) fail_msg("%s and %s are one namespace", shapes[k], shapes[i]);
+        }
+        assert_true(same(apart_of(dialect, "\"another text, a longer one\""), seen[0]));
+        assert_true(same(apart_of(dialect, "[{\"text\":\"b\",\"type\":\"text\"}]"), seen[1]));
+        context.key = &other;
+        assert_false(same(apart_of(dialect, shapes[0]), seen[0]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_only_the_questions_text_is_left_out),
         TEST(test_refusals_are_sentences),
         TEST(test_model_and_query_are_copied_out),
         TEST(test_a_long_query_is_cut_at_a_character),
