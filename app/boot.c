@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "app/admin/admin.h"
+#include "app/gateway/embed_remote.h"
+#include "app/gateway/erase.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/later.h"
 #include "app/gateway/learn.h"
@@ -35,7 +37,7 @@ uint64_t boot_uptime_us(void)
 
 bool boot_is_ready(void)
 {
-    return boot.ready && !boot.draining;
+    return boot.ready && !boot.draining && cache_is_settled();
 }
 
 /* ---- the end */
@@ -227,12 +229,19 @@ static void close_all(void)
     log_stop();
 }
 
+static void finish_erasing(void *arg)
+{
+    (void)arg;
+    erase_resume();
+}
+
 static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
     probe_start(&boot.background);
     later_start(&boot.background);
+    if (erase_unfinished() > 0) (void)fiber_start(&boot.background, finish_erasing, NULL);
     boot.ready = true;
     int rc = loop_run();
     close_all();
@@ -245,7 +254,8 @@ static int start_serving(struct generation *first)
     const struct config *c = first->config;
     int rc = open_store(c);
     if (rc != RC_OK) return 1;
-    rc = gateway_apply(first, message, sizeof message);
+    rc = embed_remote_open(c, message, sizeof message);
+    if (rc == RC_OK) rc = gateway_apply(first, message, sizeof message);
     if (rc != RC_OK) {
         fprintf(stderr, "larder: error: %s\n", message);
         return EXIT_USAGE;

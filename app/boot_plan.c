@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app/admin/admin.h"
+#include "app/gateway/embed_remote.h"
 #include "cache/semantic.h"
 #include "platform/compress.h"
 #include "platform/cpu.h"
@@ -67,7 +68,9 @@ static int reserve_net(const struct config *c)
     if (rc == RC_OK) rc = crypto_start();
     if (rc == RC_OK) rc = tls_reserve(&tls);
     if (rc == RC_OK) rc = dns_reserve(last_good);
-    return rc == RC_OK ? upstream_reserve(GENERATIONS_MAX * CONFIG_PROVIDERS_MAX, c->limits.flights) : rc;
+    return rc == RC_OK ? upstream_reserve(GENERATIONS_MAX * CONFIG_PROVIDERS_MAX + REMOTE_CALLS,
+                                          c->limits.flights + REMOTE_CALLS)
+                       : rc;
 }
 
 static int reserve_servers(const struct config *c)
@@ -95,6 +98,7 @@ int boot_reserve_all(const struct config *c)
     int rc = loop_reserve(timers_of(c));
     if (rc == RC_OK) rc = offload_start(workers, OFFLOAD_QUEUE_MAX);
     if (rc == RC_OK) rc = boot_embed_open(c, workers);
+    if (rc == RC_OK) rc = embed_remote_reserve(c);
     if (rc == RC_OK) rc = fiber_pool_reserve(&boot.background, "background", BACKGROUND_MAX, BACKGROUND_STACK, NULL);
     if (rc == RC_OK) rc = reserve_net(c);
     if (rc == RC_OK) rc = compress_reserve(c->limits.parse_max);

@@ -173,6 +173,9 @@ struct config {
     struct span embedder_model; /* path */
     struct span remote_base_url, remote_key, remote_model;
     unsigned remote_dim;
+    struct span remote_host, remote_path; /* from remote_base_url */
+    unsigned remote_port;
+    bool remote_tls;
     double semantic_delta, shadow_rate;
     unsigned shadow_per_hour_max;
     struct config_provider providers[CONFIG_PROVIDERS_MAX];

@@ -103,10 +103,29 @@ void config_check_storage_key(struct config_reader *reader, const struct yaml_no
     if (!known) config_error(reader, node, "\"%.*s\" is not auto, hal or env:NAME", QUOTE(key));
 }
 
+static void check_remote(struct config_reader *reader, const struct yaml_node *node, struct config *config)
+{
+    struct config_url url;
+    if (config->remote_model.size == 0) config_error(reader, node, "embedder remote needs remote.model");
+    const char *wrong = config_value_url(config->remote_base_url, &url);
+    if (!wrong && url.user.size > 0) wrong = "it holds a user name or password (use remote.key)";
+    if (wrong) {
+        config_error(reader, node, "embedder remote needs remote.base_url; no usable URL: %s", wrong);
+        return;
+    }
+    config->remote_tls = url.tls;
+    config->remote_port = url.port;
+    config->remote_path = arena_copy(reader->arena, url.path);
+    config->remote_host = arena_copy(reader->arena, url.host);
+    reader->full = reader->full || !config->remote_host.data || !config->remote_path.data;
+}
+
 void config_check_semantic(struct config_reader *reader, const struct yaml_node *node, void *base)
 {
+    struct config *config = base;
     const struct yaml_node *model = config_given(node, "model");
-    if (model) (void)path_fits(reader, model, ((struct config *)base)->embedder_model);
+    if (model) (void)path_fits(reader, model, config->embedder_model);
+    if (span_equal(config->embedder, SPAN("remote"))) check_remote(reader, node, config);
 }
 
 void config_check_base_url(struct config_reader *reader, const struct yaml_node *node, void *base)

@@ -42,9 +42,6 @@ static const char *const guards_choices[] = {"standard", "strict", NULL};
 static const char *const sampled_choices[] = {"reuse", "fresh", NULL};
 static const char *const share_choices[] = {"tenant", "box", NULL};
 
-/* For choices_later: bit i is the choice at i. */
-enum { REMOTE = 8 };
-
 static const struct config_key tls_keys[] = {
     {.name = "cert", .type = TYPE_TEXT, C(listen.tls_cert), .fallback = "",
      .help = "PEM file with the chain, leaf first"},
@@ -157,11 +154,11 @@ static const struct config_key storage_keys[] = {
 };
 
 static const struct config_key remote_keys[] = {
-    {.name = "base_url", .type = TYPE_TEXT, .built = LATER, C(remote_base_url), .fallback = "",
-     .help = "of the embedder"},
-    {.name = "key", .type = TYPE_SECRET, .built = LATER, C(remote_key), .fallback = "", .help = "its key"},
-    {.name = "model", .type = TYPE_TEXT, .built = LATER, C(remote_model), .fallback = "", .help = "its model"},
-    {.name = "dim", .type = TYPE_COUNT, .built = LATER, C(remote_dim), .fallback = "384", .min = 8, .max = 4096,
+    {.name = "base_url", .type = TYPE_TEXT, C(remote_base_url), .fallback = "",
+     .help = "of the embedder; /embeddings is appended"},
+    {.name = "key", .type = TYPE_SECRET, C(remote_key), .fallback = "", .help = "its key"},
+    {.name = "model", .type = TYPE_TEXT, C(remote_model), .fallback = "", .help = "its model"},
+    {.name = "dim", .type = TYPE_COUNT, C(remote_dim), .fallback = "384", .min = 8, .max = 1536,
      .help = "numbers in a vector"},
     END,
 };
@@ -177,7 +174,7 @@ static const struct config_key shadow_keys[] = {
 
 static const struct config_key semantic_keys[] = {
     {.name = "embedder", .type = TYPE_WORD, C(embedder), .fallback = "minilm-int8", .choices = embedder_choices,
-     .choices_later = REMOTE, .help = "what turns a question into a vector"},
+     .help = "what turns a question into a vector"},
     {.name = "model", .type = TYPE_TEXT, C(embedder_model), .fallback = "./models/all-MiniLM-L6-v2.lmodel",
      .help = "file of the local model (`larder model import` makes it)"},
     {.name = "remote", .type = TYPE_SECTION, .keys = remote_keys, .help = "an embedder elsewhere"},

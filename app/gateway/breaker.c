@@ -72,11 +72,23 @@ bool health_allows(struct provider_health *h, const struct config_provider *p)
     return true;
 }
 
+bool health_is_away(struct provider_health *h, const struct config_provider *p)
+{
+    uint64_t now = clock_monotonic_us();
+    if (!h->failing_since_us) return false;
+    if (h->connect_failures > 0) return true;
+    if (h->tripped) return !health_would_allow(h);
+    if (now < h->relook_us) return true;
+    h->relook_us = now + BREAKER_RELOOK * p->breaker_probe_us;
+    return false;
+}
+
 static void begin_failing(struct provider_health *h, const struct config_provider *p, const char *why)
 {
     struct text kept = text_on(h->last_error, sizeof h->last_error);
     text_put_text(&kept, why);
     h->next_probe_us = clock_monotonic_us() + p->breaker_probe_us;
+    h->relook_us = clock_monotonic_us() + BREAKER_RELOOK * p->breaker_probe_us;
     if (h->failing_since_us) return;
     h->failing_since_us = clock_wall_us();
     log_warn("gateway", "provider %.*s cannot be reached: %s", SPAN_ARG(p->name), why);

@@ -20,6 +20,7 @@
 enum {
     BREAKER_CONNECTS = 5, /* failed in a row */
     BREAKER_SLICES = 6,   /* of the window: calls are forgotten a sixth of it at a time */
+    BREAKER_RELOOK = 10,
 };
 
 enum breaker_state { BREAKER_CLOSED, BREAKER_HALF_OPEN, BREAKER_OPEN };
@@ -35,6 +36,7 @@ struct provider_health {
     bool asked;                /* since boot */
     uint64_t failing_since_us; /* wall; 0: fine */
     uint64_t next_probe_us;    /* monotonic: while open, one try may go out after this */
+    uint64_t relook_us;        /* monotonic: an answer of another provider does not stand in after this */
     struct breaker_slice slices[BREAKER_SLICES];
     uint64_t slice; /* number of the newest */
     char last_error[UPSTREAM_MESSAGE_MAX];
@@ -45,6 +47,9 @@ struct provider_health {
 bool health_allows(struct provider_health *health, const struct config_provider *provider);
 /* Whether health_allows would say so, without taking the probe. */
 bool health_would_allow(const struct provider_health *health);
+/* Whether the answer of a later link may stand in for one of this provider. Of one that fails without being open nobody
+ * may have looked since: once in BREAKER_RELOOK probe intervals this says no, so that the asker finds out. */
+bool health_is_away(struct provider_health *health, const struct config_provider *provider);
 /* A reply's head has come, whatever its status. */
 void health_reached(struct provider_health *health, const struct upstream_call *call,
                     const struct config_provider *provider);

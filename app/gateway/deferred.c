@@ -6,11 +6,13 @@
 #include "app/gateway/answer.h"
 #include "app/gateway/deferred_row.h"
 #include "app/gateway/reply.h"
+#include "app/gateway/tenants.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 #include "platform/log.h"
 
 enum { BODY_ROOM = 512, LINES_ROOM = 192, ASK_AGAIN_S = 5 };
+#define ERASE_WAIT_US (UINT64_C(10) * CLOCK_SECOND)
 #define PREFIX SPAN("/larder/v1/deferred/")
 
 /* ---- what is said of a question */
@@ -23,13 +25,15 @@ static void put_id(struct text *out, const struct deferred_row *row)
 
 static void put_state(struct text *out, const struct deferred_row *row)
 {
+    uint64_t asked_s = row->asked_us / CLOCK_SECOND;
     text_put_text(out, "{\"id\":\"");
     put_id(out, row);
-    text_format(out, "\",\"object\":\"larder.deferred\",\"status\":\"%s\",\"tries\":%u,\"created_at\":%llu",
-                row->state == DEFERRED_ANSWERED ? "answered" : "waiting", row->tries,
-                (unsigned long long)(row->asked_us / CLOCK_SECOND));
-    text_format(out, ",\"expires_at\":%llu,\"location\":\"/larder/v1/deferred/",
-                (unsigned long long)(row->asked_us / CLOCK_SECOND + DEFERRED_KEEP_S));
+    text_format(out, "\",\"object\":\"larder.deferred\",\"status\":\"%s\",\"tries\":%u,\"created_at\":",
+                row->state == DEFERRED_ANSWERED ? "answered" : "waiting", row->tries);
+    text_put_u64(out, asked_s);
+    text_put_text(out, ",\"expires_at\":");
+    text_put_u64(out, asked_s + DEFERRED_KEEP_S);
+    text_put_text(out, ",\"location\":\"/larder/v1/deferred/");
     put_id(out, row);
     text_put_text(out, "\"}\n");
 }
@@ -48,6 +52,17 @@ static int put_accepted(const struct deferred_row *row, struct arena *arena, str
     return RC_OK;
 }
 
+static void put_tenant(struct text *out, const uint8_t *tenant)
+{
+    struct tenant_view view;
+    for (unsigned i = 0; tenant_at(i, &view); i++)
+        if (memcmp(view.tenant.id, tenant, sizeof view.tenant.id) == 0) {
+            text_format(out, "%.*s (%s)", SPAN_ARG(view.name), view.state);
+            return;
+        }
+    text_put_text(out, "gone");
+}
+
 void deferred_list(struct text *out)
 {
     static const char *const states[] = {"", "", "waiting", "answered"};
@@ -59,7 +74,7 @@ void deferred_list(struct text *out)
         put_id(out, row);
         http_date(row->asked_us, date);
         text_format(out, "  %s  %-8s  tries=%u  tenant=", date, states[row->state], row->tries);
-        text_put_hex(out, row->tenant, 4);
+        put_tenant(out, row->tenant);
         text_put_char(out, '\n');
         count++;
     }
@@ -87,23 +102,52 @@ static struct deferred_row *kept_already(const struct request *r)
     return NULL;
 }
 
-static struct deferred_row *take_row(const struct request *r)
+/* Places taken by the tenant, or by all. */
+static unsigned taken_by(const uint8_t *tenant)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < deferred_max; i++) {
+        const struct deferred_row *row = &deferred_rows[i];
+        bool taken = row->state != DEFERRED_FREE || row->busy;
+        count += taken && (!tenant || memcmp(row->tenant, tenant, sizeof row->tenant) == 0);
+    }
+    return count;
+}
+
+/* The oldest answer that its client has had. */
+static struct deferred_row *oldest_fetched(const uint8_t *tenant)
 {
     struct deferred_row *found = NULL;
-    unsigned theirs = 0, most = deferred_max > 1 ? deferred_max / 2 : deferred_max;
     for (unsigned i = 0; i < deferred_max; i++) {
         struct deferred_row *row = &deferred_rows[i];
-        if (row->state == DEFERRED_FREE && !row->busy)
-            found = found ? found : row;
-        else
-            theirs += memcmp(row->tenant, r->tenant.id, sizeof row->tenant) == 0;
+        if (row->state != DEFERRED_ANSWERED || !row->fetched || row->busy) continue;
+        if (tenant && memcmp(row->tenant, tenant, sizeof row->tenant) != 0) continue;
+        if (!found || row->asked_us < found->asked_us) found = row;
     }
-    if (!found || theirs >= most) return NULL;
-    *found = (struct deferred_row){.state = DEFERRED_WRITING, .asked_us = clock_wall_us()};
-    crypto_random(found->id, sizeof found->id);
-    memcpy(found->tenant, r->tenant.id, sizeof found->tenant);
-    found->digest = r->question.digest;
     return found;
+}
+
+/* Fiber. Whether the tenant may keep one more: what was fetched makes room. */
+static bool make_room(const uint8_t *tenant)
+{
+    unsigned share = deferred_max > 1 ? deferred_max / 2 : deferred_max;
+    bool theirs = taken_by(tenant) >= share;
+    if (!theirs && taken_by(NULL) < deferred_max) return true;
+    struct deferred_row *row = oldest_fetched(theirs ? tenant : NULL);
+    if (row) deferred_remove(row);
+    return taken_by(tenant) < share && taken_by(NULL) < deferred_max; /* others came while this waited */
+}
+
+static struct deferred_row *take_row(const struct request *r)
+{
+    struct deferred_row *row = deferred_rows;
+    if (!make_room(r->tenant.id)) return NULL;
+    while (row->state != DEFERRED_FREE || row->busy) row++;
+    *row = (struct deferred_row){.state = DEFERRED_WRITING, .asked_us = clock_wall_us()};
+    crypto_random(row->id, sizeof row->id);
+    memcpy(row->tenant, r->tenant.id, sizeof row->tenant);
+    row->digest = r->question.digest;
+    return row;
 }
 
 static int keep(const struct request *r, struct deferred_row *row, struct arena *arena)
@@ -128,6 +172,41 @@ int deferred_keep(const struct request *r, struct arena *arena, struct span *lin
     if (rc == RC_OK) return keep(r, row, arena);
     row->state = DEFERRED_FREE;
     return rc;
+}
+
+/* ---- erasing */
+
+static bool is_of(const struct deferred_row *row, const uint8_t tenant[ENTRY_TENANT_SIZE])
+{
+    return (row->state != DEFERRED_FREE || row->busy) && memcmp(row->tenant, tenant, sizeof row->tenant) == 0;
+}
+
+/* Whoever is at work with its files drops it, being told; else it is dropped here. True: there is none any more. */
+static bool drop_all(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+{
+    bool none = true;
+    for (unsigned i = 0; i < deferred_max; i++) {
+        struct deferred_row *row = &deferred_rows[i];
+        if (!is_of(row, tenant)) continue;
+        none = none && !row->busy && row->state != DEFERRED_WRITING;
+        if (row->state == DEFERRED_WRITING) continue;
+        *removed += !row->gone;
+        row->gone = true;
+        if (!row->busy) deferred_remove(row);
+    }
+    return none;
+}
+
+int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+{
+    uint64_t end_us = clock_monotonic_us() + ERASE_WAIT_US;
+    *removed = 0;
+    while (!drop_all(tenant, removed)) {
+        uint64_t now_us = clock_monotonic_us();
+        if (now_us > end_us) return RC_TIMEOUT;
+        if (fiber_sleep_until(now_us + CLOCK_SECOND / 20) != RC_OK) return RC_CANCELLED;
+    }
+    return RC_OK;
 }
 
 /* ---- fetching */
@@ -177,10 +256,11 @@ static int reply_recorded(struct request *r, struct span bytes)
     if (body.size != head->content_length) return RC_CORRUPT;
     enum view view = (enum view)(number_in(head, "x-larder-view") % VIEWS);
     enum entry_form form = number_in(head, "x-larder-form") ? ENTRY_STREAM : ENTRY_OBJECT;
-    r->dialect = (enum dialect)(number_in(head, "x-larder-dialect") % DIALECTS);
+    r->wire = (enum dialect)(number_in(head, "x-larder-dialect") % WIRES);
+    r->dialect = dialect_family(r->wire);
     reply_defaults(&reply, head->status);
     if (head->status == 200) {
-        (void)answer_view(r->dialect, form, view, body, r->x->arena, &body);
+        (void)answer_view(request_wire(r), form, view, body, r->x->arena, &body);
         reply.hit = HIT_EXACT;
         reply.cache_status = "hit; detail=deferred";
         reply.age_s = answer_age(number_in(head, "x-larder-answered"), clock_wall_us());
@@ -199,6 +279,8 @@ static void reply_answer(struct request *r, struct deferred_row *row)
     deferred_paths(row, &path);
     int rc = deferred_read(path.answer, r->x->arena, most, &bytes);
     if (rc == RC_OK) rc = reply_recorded(r, bytes);
+    row = row_of(r); /* it may have left while this waited */
+    if (rc == RC_OK && row) row->fetched = true;
     if (rc == RC_OK) return;
     bool busy = rc == RC_FULL;
     log_warn("deferred", "the answer in %s cannot be read: %s", path.answer, rc_name(rc));

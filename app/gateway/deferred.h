@@ -3,7 +3,8 @@
  * its answer fetched at /larder/v1/deferred/ID, which the 202 named.
  *
  * Who:      a client with a virtual key that says `Prefer: respond-async` (RFC 7240), for a chat question that a store may
- *           keep; at most budgets.deferred_max at once, half of them (at least one) for one tenant.
+ *           keep; at most budgets.deferred_max at once, half of them (at least one) for one tenant; an
+ *           answer that was fetched makes room when there is none.
  * Kept:     <data>/deferred/ID-TENANT-TIME.question, durable before the 202 leaves; once asked, .answer stands for it.
  *           Body and headers that count, no credential. DEFERRED_KEEP_S after the asking both are removed.
  * Asked:    oldest first, one at a time, with the box's keys, also stored as any other answer. No reply, 5xx, 429, 401, 403
@@ -40,6 +41,10 @@ void deferred_serve(struct request *r);
 
 bool deferred_is_due(void);
 void deferred_step(struct arena *arena);
+
+/* A tenant's questions and answers are removed, files too (fiber; what is being asked just now is waited for).
+ * RC_TIMEOUT: that took too long. */
+int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed);
 
 /* One line a question, oldest first. */
 void deferred_list(struct text *out);

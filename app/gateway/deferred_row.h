@@ -17,6 +17,7 @@ struct deferred_row {
     uint8_t state; /* enum deferred_state */
     bool busy;     /* its files are at work */
     bool gone;     /* taken back meanwhile */
+    bool fetched;  /* its answer has been sent: it makes room first */
 };
 
 /* <data>/deferred/…: for jobs of other threads, so it is copied. */

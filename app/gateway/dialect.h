@@ -16,9 +16,30 @@
 #include "platform/json.h"
 #include "platform/text.h"
 
-enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECTS };
+/* A provider speaks one of the DIALECTS. A WIRE is the form of question and answer at one endpoint: that of the dialect's
+ * own chat endpoint, or one of the others. The functions for requests, replies and replay take either. */
+enum dialect {
+    DIALECT_OPENAI,
+    DIALECT_ANTHROPIC,
+    DIALECTS,
+    WIRE_COMPLETIONS = DIALECTS, /* OpenAI's legacy /v1/completions */
+    WIRE_COUNT_TOKENS,           /* Anthropic's /v1/messages/count_tokens */
+    WIRES,
+};
 
-const char *dialect_name(enum dialect dialect); /* "openai", "anthropic" */
+/* Whose endpoint it is: for errors, request ids, routes. */
+static inline enum dialect dialect_family(enum dialect wire)
+{
+    return wire == DIALECT_ANTHROPIC || wire == WIRE_COUNT_TOKENS ? DIALECT_ANTHROPIC : DIALECT_OPENAI;
+}
+
+/* Streams end with [DONE], and the usage comes in a chunk of its own to who asked for it. */
+static inline bool dialect_has_usage_chunk(enum dialect wire)
+{
+    return wire == DIALECT_OPENAI || wire == WIRE_COMPLETIONS;
+}
+
+const char *dialect_name(enum dialect dialect); /* "openai", "anthropic", … */
 
 /* ---- requests */
 
@@ -37,6 +58,7 @@ enum question_flags {
                                         tools, media, n > 1, schema: packs may answer */
     QUESTION_USAGE_SPLICED = 1 << 11, /* app's own: include_usage was added upstream */
     QUESTION_CUT = 1 << 12,           /* the query's text is longer than ENTRY_QUERY_MAX */
+    QUESTION_EXACT = 1 << 13,         /* of an endpoint whose answers only the same request gets */
 };
 
 struct question {
@@ -138,6 +160,9 @@ enum { MODELS_MAX = 1024 };
 int models_read(struct span body, struct json_scratch *scratch, struct arena *arena, struct model_entry *models,
                 unsigned max, unsigned *count, bool *has_more);
 /* Each id once, the first one stands; `larder` is always there. */
+/* One of them as GET /v1/models/ID gives it; false: it is not there. */
+bool models_write_one(enum dialect dialect, const struct model_entry *models, unsigned count, struct span id,
+                      struct text *out);
 void models_write(enum dialect dialect, const struct model_entry *models, unsigned count, struct text *out);
 
 #endif

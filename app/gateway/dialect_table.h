@@ -40,6 +40,9 @@ struct content_type {
 
 struct dialect_table {
     struct span name;
+    struct span messages; /* the field that holds them, as errors name it */
+    bool text_allowed;    /* it may be one string: the question itself */
+    unsigned flags;       /* of every question: enum question_flags */
     struct canonical_shape envelope;
     const struct content_type *content_types; /* any other type is QUESTION_MEDIA */
     unsigned content_type_count;
@@ -50,7 +53,7 @@ struct dialect_table {
     unsigned live_model_count;
 };
 
-extern const struct dialect_table dialect_openai, dialect_anthropic;
+extern const struct dialect_table dialect_openai, dialect_anthropic, dialect_completions, dialect_count_tokens;
 const struct dialect_table *dialect_table(enum dialect dialect);
 
 #define TABLE_COUNT(array) (sizeof(array) / sizeof *(array))

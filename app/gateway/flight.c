@@ -10,6 +10,7 @@
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
 #include "app/gateway/tenants.h"
+#include "app/gateway/upstream_call.h"
 #include "platform/clock.h"
 #include "platform/log.h"
 
@@ -50,7 +51,7 @@ static int converted(struct flight *f, enum view view, struct span *body)
         struct span recorded =
             span_of(f->data, f->size); /* on failure `converted` stays empty, for the next sink too */
         enum entry_form form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
-        int rc = answer_view(f->leader->dialect, form, view, recorded, f->arena, &f->converted[view]);
+        int rc = answer_view(request_wire(f->leader), form, view, recorded, f->arena, &f->converted[view]);
         if (rc != RC_OK) return rc;
     }
     *body = f->converted[view];
@@ -183,6 +184,7 @@ static void record(const struct flight *f, const struct sink *sink, unsigned sta
 {
     struct journal_row row = {.wall_us = clock_wall_us(),
                               .entry = f->stored_id,
+                              .tenant = sink->tenant,
                               .overhead_us = (uint32_t)overhead_of(f, sink),
                               .upstream_ms = f->local ? -1 : (int32_t)f->upstream_ms,
                               .status = (uint16_t)status,
@@ -327,6 +329,7 @@ static const struct connection_owner sink_owner = {.writable = sink_writable, .g
 static void sink_fill(struct sink *sink, struct flight *f, const struct request *r, bool leader, struct span origin)
 {
     *sink = (struct sink){.source = (struct sink_source *)(void *)f, .started_us = r->x->started_us, .leader = leader};
+    sink->tenant = journal_tenant(r->tenant.id);
     sink->view = (uint8_t)view_wanted(&r->question);
     sink->dialect = (uint8_t)r->dialect;
     sink->minor_version = (uint8_t)r->x->head.minor_version;
@@ -491,6 +494,51 @@ void flight_lead(struct request *r, bool bypass)
     fly(f);
     flight_place_give();
     if (f->storable) shadow_label_miss(r, span_of(f->data, f->size), form_of(f));
+}
+
+/* ---- for a reply that is made here */
+
+static bool any_takes(const struct request *r)
+{
+    for (unsigned i = 0; i < r->route->provider_count; i++)
+        if (payment_of(r, &r->config->providers[r->route->providers[i]]) != PAY_NONE) return true;
+    return false;
+}
+
+static int fetched_rc(const struct flight *f)
+{
+    if (fiber_cancelled()) return RC_CANCELLED;
+    if (f->overflow) return RC_TOO_LARGE;
+    return f->complete ? RC_OK : RC_UNREACHABLE;
+}
+
+int flight_fetch(struct request *r, struct flight_fetched *fetched)
+{
+    if (!any_takes(r)) return RC_DENIED;
+    if (!flight_place_take(r)) return RC_FULL;
+    struct flight *f = flight_new(r);
+    if (!f) {
+        flight_place_give();
+        return RC_FULL;
+    }
+    f->background = f->bypass = true; /* no sinks: who waits is this fiber itself */
+    struct limit_refusal refusal;
+    if (limits_take(r, &refusal) == RC_OK)
+        flight_call(f);
+    else
+        flight_refuse_limited(f, &refusal);
+    f->ended = true;
+    flight_charge(f);
+    flight_place_give();
+    *fetched = (struct flight_fetched){.status = f->status, .content_type = f->content_type, .lines = f->lines};
+    fetched->body = span_of(f->data, f->size);
+    fetched->local = f->local;
+    fetched->no_store = f->forbidden;
+    fetched->upstream_ms = f->upstream_ms;
+    fetched->retry_after_s = f->local ? f->retry_after_s : -1; /* else among the lines */
+    fetched->link = f->link;
+    memcpy(fetched->request_id, f->request_id, sizeof fetched->request_id);
+    return fetched_rc(f);
 }
 
 /* ---- in the background */

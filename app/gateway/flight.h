@@ -32,6 +32,21 @@ struct flight_answer {
 };
 int flight_ask(struct request *r, struct flight_answer *answer);
 
+/* A call whose reply the caller makes into one of its own: nothing is sent, followed or stored, the provider's head lines
+ * are kept. RC_OK: a whole reply, of whatever status, or an error of our own in its place (`local`). RC_UNREACHABLE: no
+ * provider gave one; RC_DENIED: none takes this request's credential; RC_TOO_LARGE: more than parse_max; RC_FULL: no
+ * place or memory; RC_CANCELLED: the client is gone. */
+struct flight_fetched {
+    unsigned status;
+    const char *content_type;
+    struct span lines, body; /* in the request's arena */
+    char request_id[REQUEST_ID_SIZE + 1];
+    bool local, no_store;
+    int64_t upstream_ms, retry_after_s;
+    unsigned link; /* of the chain */
+};
+int flight_fetch(struct request *r, struct flight_fetched *fetched);
+
 /* A place among the requests that are in or wait for an upstream call, three quarters of all, so that there is always one
  * free for a hit. False: all are taken. */
 bool flight_place_take(const struct request *r);

@@ -48,6 +48,10 @@ int flight_bridge_compose(struct flight *f, const struct config_provider *provid
     const struct request *r = f->leader;
     f->bridge = NULL;
     if (provider->dialect == r->dialect) return RC_OK;
+    if (request_wire(r) != r->dialect)
+        return refuse(f,
+                      "This endpoint is served by providers of its own dialect only, and this route has none that can "
+                      "be asked: /v1/chat/completions and /v1/messages are those that are carried over.");
     if (r->question.flags & QUESTION_DUPLICATE)
         return refuse(f, "The request names a member twice, which cannot be carried over to this route's provider, "
                          "which speaks another dialect.");
@@ -151,6 +155,7 @@ static int take_stream(struct flight *f, struct span piece)
 int flight_bridge_take(struct flight *f, struct span piece)
 {
     if (f->stream) return take_stream(f, piece);
+    f->received += piece.size;
     if (f->status == 200) return gather(f, piece, f->leader->config->limits.parse_max);
     if (f->bridge->size + piece.size > BRIDGE_ERROR_MAX)
         return RC_OK; /* its beginning is no JSON: the status is told */

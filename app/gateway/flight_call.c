@@ -94,6 +94,7 @@ static void drop_waiting_for_whole(struct flight *f)
 int flight_record(struct flight *f, struct span piece)
 {
     size_t most = f->leader->config->limits.parse_max;
+    f->received += piece.size;
     if (f->size + piece.size > most) {
         drop_waiting_for_whole(f);
         int rc = slide(f);
@@ -188,10 +189,11 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
     f->plain = f->status != 200;
     f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length : head->body == HTTP_BODY_NONE ? 0 : -1;
     f->forbidden = http_has_token(head, "cache-control", "no-store");
-    f->live.dialect = f->leader->dialect;
+    f->live.dialect = request_wire(f->leader);
     f->should_retry = last_word && f->status >= 400 ? "false" : NULL;
-    f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
-    f->upstream_ms = (int64_t)(f->upstream_us / 1000);
+    uint64_t answered_us = call->first_byte_us > f->asked_us ? call->first_byte_us : f->asked_us;
+    f->upstream_us = answered_us - f->tried_us; /* tries that failed and the pauses behind them are not ours either */
+    f->upstream_ms = (int64_t)((answered_us - f->asked_us) / 1000);
     f->head_known = true;
     return f->bridge ? flight_bridge_head(f) : RC_OK;
 }
@@ -309,6 +311,7 @@ static enum outcome try_once(struct flight *f, struct tries *t)
     struct provider_health *health = &r->generation->health[t->index];
     struct upstream_call call = {0};
     f->asked_us = clock_monotonic_us();
+    if (!f->tried_us) f->tried_us = f->asked_us;
     int rc =
         upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
     if (rc == RC_OK) rc = upstream_reply(&call, t->deadline_us);
@@ -348,8 +351,8 @@ static int compose(struct flight *f, struct tries *t)
     f->usage_asked = (flags & QUESTION_STREAM) && (flags & QUESTION_INCLUDE_USAGE);
     int rc = flight_bridge_compose(f, t->provider, &t->body);
     if (rc != RC_OK) return rc;
-    bool splice = !f->bridge && r->dialect == DIALECT_OPENAI && (flags & QUESTION_STREAM) && !f->usage_asked &&
-                  !(flags & QUESTION_DUPLICATE) && t->provider->stream_usage_add;
+    bool splice = !f->bridge && dialect_has_usage_chunk(request_wire(r)) && (flags & QUESTION_STREAM) &&
+                  !f->usage_asked && !(flags & QUESTION_DUPLICATE) && t->provider->stream_usage_add;
     if (splice && question_add_usage(r->body, &gateway.scratch, f->arena, &t->body) == RC_OK)
         f->usage_asked = true;
     else if (!f->bridge)
@@ -412,7 +415,7 @@ static void meta_fill(const struct flight *f, const struct verdict *verdict, str
 {
     const struct request *r = f->leader;
     const struct config_provider *provider = &r->config->providers[r->route->providers[f->link]];
-    *meta = (struct entry_meta){.created_us = clock_wall_us(), .dialect = (uint8_t)r->dialect};
+    *meta = (struct entry_meta){.created_us = clock_wall_us(), .dialect = (uint8_t)request_wire(r)};
     meta->ttl_s = (uint32_t)(r->route->ttl_us / CLOCK_SECOND);
     meta->form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
     meta->flags = (uint8_t)((verdict->tool_calls ? ENTRY_TOOL_CALLS : 0) | (f->link ? ENTRY_FALLBACK : 0));
@@ -438,7 +441,7 @@ void flight_store(struct flight *f)
         miss_settle(&r->question.parts, false);
         return;
     }
-    verdict_of(r->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
+    verdict_of(request_wire(r), f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
     flight_price(f, &verdict);
     f->storable = verdict.storable;
     if (!verdict.storable) {
@@ -447,6 +450,7 @@ void flight_store(struct flight *f)
         return;
     }
     meta_fill(f, &verdict, &meta);
+    if (!tenant_is_live(&r->tenant)) return; /* erased or revoked meanwhile */
     const struct entry_vector *vector = meta.flags & ENTRY_TOOL_CALLS ? NULL : semantic_vector(r);
     int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), vector, &f->stored_id);
     miss_settle(&r->question.parts, rc == RC_OK); /* a full queue takes none: it was never there to be evicted */

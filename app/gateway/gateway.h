@@ -104,7 +104,8 @@ struct request {
     struct generation *generation;
     const struct config *config;
     enum endpoint endpoint;
-    enum dialect dialect;
+    enum dialect dialect;   /* whose endpoint it is */
+    enum dialect wire;      /* the form at this endpoint; 0: that of the dialect's chat endpoint (see request_wire) */
     struct span origin;     /* allowed browser origin, to be echoed; empty: none */
     struct span credential; /* as sent, without "Bearer "; empty: none */
     struct tenant tenant;
@@ -128,6 +129,11 @@ struct request {
     char id[REQUEST_ID_SIZE + 1];
 };
 
+static inline enum dialect request_wire(const struct request *r)
+{
+    return r->wire ? r->wire : r->dialect;
+}
+
 /* Boot, before there is a configuration: where configurations are loaded. */
 int gateway_reserve_configurations(void);
 /* Boot. Takes every other region of the gateway's plan. */
@@ -142,6 +148,10 @@ struct generation *gateway_next_generation(void);
 void gateway_close(void);
 void generation_hold(struct generation *generation);
 void generation_release(struct generation *generation);
+
+/* Bytes that count besides the body: whose answer it is, the endpoint, the headers that change answers. Sets r->shared by
+ * the route. Empty: no memory. */
+struct span gateway_scope(struct request *r);
 
 /* The handler of the API server. */
 void gateway_serve(struct exchange *x);

@@ -72,7 +72,7 @@ static void end_event(struct live_stream *live, struct span body, size_t to, con
     struct json_scratch rest = *scratch;
     live->scanned = to;
     if (!event_read(span_of(body.data + event.from, to - event.from), &rest, &event)) return;
-    if (live->dialect == DIALECT_OPENAI)
+    if (dialect_has_usage_chunk(live->dialect))
         look_at_openai(live, &event, &rest);
     else
         look_at_anthropic(live, &event, &rest);
@@ -100,7 +100,7 @@ void live_stream_scan(struct live_stream *live, struct span body, struct json_sc
         if (blank) end_event(live, body, next, scratch);
     }
     /* Some servers close right behind the end mark, without the blank line. */
-    if (live->dialect == DIALECT_OPENAI && live->scanned < body.size &&
+    if (dialect_has_usage_chunk(live->dialect) && live->scanned < body.size &&
         event_line_is_done(span_of(body.data + live->scanned, body.size - live->scanned)))
         live->terminal = true;
 }

@@ -18,7 +18,7 @@ struct reading {
     const struct dialect_table *table;
     struct arena *arena;
     const struct json_value *noted[NOTES]; /* by enum field_note */
-    const struct json_value *last_user;
+    const struct json_value *last_user;    /* or the string that is the whole question */
     size_t last_user_index;
     unsigned users, others;
     const char *bypass;
@@ -50,13 +50,25 @@ static int refuse_json(int rc, struct span body, const struct json_error *failed
     return rc;
 }
 
+static int refuse_field(const struct reading *r, const char *what, struct span *error)
+{
+    enum { SENTENCE_MAX = 100 };
+    char *sentence = arena_take(r->arena, SENTENCE_MAX, 1);
+    if (!sentence) return RC_FULL;
+    int size = snprintf(sentence, SENTENCE_MAX, "The field \"%s\" %s.", r->table->messages.data, what);
+    *error = span_of(sentence, (size_t)size);
+    return RC_INVALID;
+}
+
 static int check_envelope(const struct reading *r, struct span *error)
 {
     const struct json_value *model = r->noted[NOTE_MODEL], *messages = r->noted[NOTE_MESSAGES];
     if (!model) return refuse(error, "The field \"model\" is missing.");
     if (json_string(model).size == 0) return refuse(error, "The field \"model\" is not a non-empty string.");
-    if (!messages) return refuse(error, "The field \"messages\" is missing.");
-    if (json_kind(messages) != JSON_ARRAY) return refuse(error, "The field \"messages\" is not an array.");
+    if (!messages) return refuse_field(r, "is missing", error);
+    if (r->table->text_allowed && json_kind(messages) == JSON_STRING) return RC_OK;
+    if (json_kind(messages) != JSON_ARRAY)
+        return refuse_field(r, r->table->text_allowed ? "is neither a string nor an array" : "is not an array", error);
     return RC_OK;
 }
 
@@ -246,6 +258,10 @@ static void read_messages(struct reading *r)
 {
     size_t index = 0;
     struct json_walk walk = json_walk(r->noted[NOTE_MESSAGES]);
+    if (json_kind(r->noted[NOTE_MESSAGES]) == JSON_STRING) {
+        r->last_user = r->noted[NOTE_MESSAGES];
+        r->users = 1;
+    }
     while (json_next(&walk)) read_message(r, walk.value, index++);
 }
 
@@ -284,7 +300,8 @@ static size_t cut_at_character(const char *text, size_t size, size_t room)
 static int take_query(struct reading *r, bool *whole)
 {
     enum { ROOM = ENTRY_QUERY_MAX + 1 }; /* one more, to see what the cut would divide */
-    const struct json_value *content = json_get(r->last_user, "content");
+    const struct json_value *content = json_kind(r->last_user) == JSON_STRING ? r->last_user
+                                                                              : json_get(r->last_user, "content");
     struct span text = json_string(content);
     size_t size = text.size;
     if (json_kind(content) == JSON_ARRAY) {
@@ -339,11 +356,12 @@ static void write_envelope(struct reading *r, struct canonical *c, const struct 
     canonical_object(c, counting);
     for (size_t i = 0; i < count; i++) {
         const struct canonical_member *member = &members[i];
-        if (member->value == r->noted[NOTE_MESSAGES]) {
+        bool messages = member->value == r->noted[NOTE_MESSAGES];
+        if (messages && json_kind(member->value) == JSON_ARRAY) {
             write_messages(r, c, member);
             continue;
         }
-        canonical_part(c, member->field ? member->field->part : PART_PARAMETERS);
+        canonical_part(c, messages ? PART_QUERY : member->field ? member->field->part : PART_PARAMETERS);
         if (!is_ignored(member)) canonical_name(c, member->name);
         canonical_value(c, member->value, member->field);
     }
@@ -391,7 +409,7 @@ static int identify(struct reading *r, struct canonical *c, const struct questio
 static int keep_texts(struct reading *r)
 {
     struct question *q = r->question;
-    const unsigned not_single = QUESTION_TOOLS | QUESTION_MEDIA | QUESTION_MANY | QUESTION_SCHEMA;
+    const unsigned not_single = QUESTION_EXACT | QUESTION_TOOLS | QUESTION_MEDIA | QUESTION_MANY | QUESTION_SCHEMA;
     bool whole = false;
     q->bypass = r->bypass;
     q->model = arena_copy(r->arena, json_string(r->noted[NOTE_MODEL]));
@@ -408,7 +426,7 @@ int question_read(struct span body, const struct question_context *context, stru
 {
     const struct json_value *root;
     struct json_error failed = {0};
-    *question = (struct question){.dialect = context->dialect};
+    *question = (struct question){.dialect = context->dialect, .flags = dialect_table(context->dialect)->flags};
     *error = SPAN("The request does not fit the memory that is left for it.");
     int rc = json_parse(scratch, body, &root, &failed);
     if (rc != RC_OK) return refuse_json(rc, body, &failed, arena, error);

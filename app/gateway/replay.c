@@ -7,8 +7,8 @@
 
 int replay_object_from_stream(enum dialect dialect, struct span stream, struct json_scratch *scratch, struct text *out)
 {
-    return dialect == DIALECT_OPENAI ? replay_openai_object(stream, scratch, out)
-                                     : replay_anthropic_object(stream, scratch, out);
+    return dialect_has_usage_chunk(dialect) ? replay_openai_object(dialect, stream, scratch, out)
+                                            : replay_anthropic_object(stream, scratch, out);
 }
 
 int replay_stream_from_object(enum dialect dialect, struct span object, bool include_usage,
@@ -18,6 +18,8 @@ int replay_stream_from_object(enum dialect dialect, struct span object, bool inc
     int rc = json_parse(scratch, object, &root, NULL);
     if (rc != RC_OK) return rc == RC_TOO_LARGE ? rc : RC_CORRUPT;
     if (dialect == DIALECT_OPENAI) return replay_openai_stream(root, include_usage, out);
+    if (dialect == WIRE_COMPLETIONS) return replay_completions_stream(root, include_usage, out);
+    if (dialect == WIRE_COUNT_TOKENS) return RC_CORRUPT; /* it has no other form */
     struct json_scratch spare = json_spare(scratch, root);
     return replay_anthropic_stream(root, &spare, out);
 }

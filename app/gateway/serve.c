@@ -9,6 +9,7 @@
 #include "app/gateway/deferred.h"
 #include "app/gateway/directives.h"
 #include "app/gateway/embeddings.h"
+#include "app/gateway/embeddings_cached.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/forward.h"
@@ -16,18 +17,21 @@
 #include "app/gateway/reply.h"
 #include "app/gateway/semantic.h"
 #include "app/gateway/shortcut.h"
+#include "app/gateway/stateless.h"
 #include "app/gateway/tenants.h"
 
 struct endpoint_row {
-    const char *method, *path;
+    const char *path; /* of a POST */
     enum endpoint endpoint;
-    enum dialect dialect;
+    enum dialect wire;
 };
 
 static const struct endpoint_row endpoints[] = {
-    {"POST", "/v1/chat/completions", ENDPOINT_CHAT, DIALECT_OPENAI},
-    {"POST", "/v1/messages", ENDPOINT_CHAT, DIALECT_ANTHROPIC},
-    {"POST", "/v1/embeddings", ENDPOINT_EMBEDDINGS, DIALECT_OPENAI},
+    {"/v1/chat/completions", ENDPOINT_CHAT, DIALECT_OPENAI},
+    {"/v1/messages", ENDPOINT_CHAT, DIALECT_ANTHROPIC},
+    {"/v1/messages/count_tokens", ENDPOINT_CHAT, WIRE_COUNT_TOKENS},
+    {"/v1/completions", ENDPOINT_CHAT, WIRE_COMPLETIONS},
+    {"/v1/embeddings", ENDPOINT_EMBEDDINGS, DIALECT_OPENAI},
 };
 
 static enum dialect dialect_by_headers(const struct http_head *head)
@@ -39,15 +43,15 @@ void serve_classify(struct request *r)
 {
     const struct http_head *head = &r->x->head;
     for (unsigned i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++)
-        if (span_equal(head->path, span_text(endpoints[i].path)) &&
-            span_equal(head->method, span_text(endpoints[i].method))) {
+        if (span_equal(head->path, span_text(endpoints[i].path)) && span_equal(head->method, SPAN("POST"))) {
             r->endpoint = endpoints[i].endpoint;
-            r->dialect = endpoints[i].dialect;
+            r->dialect = dialect_family(endpoints[i].wire);
+            r->wire = endpoints[i].wire;
             return;
         }
     r->dialect = span_starts_with(head->path, SPAN("/v1/messages")) ? DIALECT_ANTHROPIC : dialect_by_headers(head);
     bool get = span_equal(head->method, SPAN("GET")) || span_equal(head->method, SPAN("HEAD"));
-    if (span_equal(head->path, SPAN("/v1/models")) && get)
+    if (model_list_is_path(head->path) && get)
         r->endpoint = ENDPOINT_MODELS;
     else if (span_starts_with(head->path, SPAN("/larder/")))
         r->endpoint = ENDPOINT_OWN;
@@ -125,8 +129,7 @@ static int keep(struct request *r)
 
 /* ---- chat */
 
-/* Bytes that count besides the body: whose answer it is, the endpoint, and the headers that change answers. */
-static struct span scope_of(struct request *r)
+struct span gateway_scope(struct request *r)
 {
     static const char *const names[] = {"openai-organization", "openai-project",    "openai-beta",
                                         "anthropic-beta",      "anthropic-version", "x-larder-namespace"};
@@ -137,7 +140,7 @@ static struct span scope_of(struct request *r)
     r->shared = r->route && r->route->share_box && tenant_is_proven(&r->tenant);
     text_put(&out, r->shared ? "box" : "own", 3);
     if (!r->shared) text_put(&out, (const char *)r->tenant.id, sizeof r->tenant.id);
-    text_put_text(&out, dialect_name(r->dialect));
+    text_put_text(&out, dialect_name(request_wire(r)));
     text_put_char(&out, '?');
     text_put_span(&out, r->x->head.query);
     text_put_char(&out, 0);
@@ -162,7 +165,8 @@ static void separate_tenants(struct request *r)
 /* A question without its scope would be everybody's: no memory for it, no question. */
 static int read_in_scope(struct request *r, const struct config_route *route, struct span *error)
 {
-    struct question_context context = {.dialect = r->dialect, .scope = scope_of(r), .key = &gateway.space_key};
+    struct question_context context = {
+        .dialect = request_wire(r), .scope = gateway_scope(r), .key = &gateway.space_key};
     if (!context.scope.data) return RC_FULL;
     if (route) {
         context.masks = route->masks;
@@ -316,14 +320,15 @@ static void serve_chat(struct request *r)
 /* `more`: of the body, behind `prefix`. */
 static void pass(struct request *r, struct span prefix, bool more)
 {
-    if (r->tenant.kind != TENANT_PASSTHROUGH) {
+    bool stateless = stateless_path(r->x->head.method, r->x->head.path);
+    if (r->tenant.kind != TENANT_PASSTHROUGH && !stateless) {
         r->x->close_after = more;
         reply_error(r, 404, "not_found", "fwd=bypass",
                     SPAN("This path is not one of the box's; other /v1/ paths pass through only with the client's own "
                          "API key."));
         return;
     }
-    forward_stream(r, false, prefix, more);
+    forward_stream(r, stateless, prefix, more);
 }
 
 static void serve_pass(struct request *r)
@@ -343,7 +348,7 @@ static void serve_embeddings(struct request *r)
         pass(r, r->body, true);
     else if (rc != RC_OK)
         refuse_body(r, rc);
-    else if (!embeddings_serve(r))
+    else if (!embeddings_serve(r) && !embeddings_cached_serve(r))
         pass(r, r->body, false);
 }
 
@@ -357,10 +362,10 @@ static void serve_unknown(struct request *r)
         reply_body(r, &reply, SPAN("Larder is here. Point an OpenAI client at /v1, an Anthropic client at /.\n"));
         return;
     }
-    reply_error(r, 404, "not_found", NULL,
-                SPAN("Not found. The box serves /v1/chat/completions, /v1/messages, /v1/embeddings and /v1/models; "
-                     "other /v1/ paths "
-                     "pass through."));
+    reply_error(
+        r, 404, "not_found", NULL,
+        SPAN("Not found. The box serves /v1/chat/completions, /v1/completions, /v1/messages, /v1/embeddings and "
+             "/v1/models; other /v1/ paths pass through."));
 }
 
 static void serve_own(struct request *r)

@@ -73,9 +73,10 @@ class Authority:
 
 
 class Certs:
-    """All certificates of a run. `context(kind)` is a server context: good, wrong_host, expired, unknown_ca."""
+    """All certificates of a run. `context(kind)` is a server context: good, wrong_host, expired, not_yet,
+    unknown_ca."""
 
-    KINDS = ("good", "wrong_host", "expired", "unknown_ca")
+    KINDS = ("good", "wrong_host", "expired", "not_yet", "unknown_ca")
 
     def __init__(self, folder):
         self.authority = Authority(folder)
@@ -85,6 +86,7 @@ class Certs:
             "good": self.authority.leaf("good"),
             "wrong_host": self.authority.leaf("wrong_host", names=("elsewhere.test",), addresses=("192.0.2.1",)),
             "expired": self.authority.leaf("expired", start_days=-10, end_days=-3),
+            "not_yet": self.authority.leaf("not_yet", start_days=3, end_days=10),
             "unknown_ca": stranger.leaf("unknown_ca"),
         }
 

@@ -125,7 +125,7 @@ def run_pass():
         last = up.select("/v1/embeddings")[-1]
         equal((last.method, last.path, last.body), ("POST", "/v1/embeddings", body), "what went up")
         equal(dict(reply.headers).get("x-larder-hit"), "none", "x-larder-hit")
-        equal(raw(box, model="text-embedding-3-small", input="x").status, 404, "without a key of one's own")
+        equal(raw(box, model="text-embedding-3-small", input="x").status, 401, "without a key of one's own")
 
 
 @test("embeddings: ngram needs no model and knows words only")

@@ -169,7 +169,8 @@ def later():
     equal(metric(box, 'larder_deferred{state="waiting"}'), 4)
     listed = box.ctl("deferred", "list").strip().split("\n")
     equal(len(listed), 4)
-    check(all(w.rpartition("/")[2] in " ".join(listed) for w in where) and "waiting" in listed[0], listed)
+    check(all(w.rpartition("/")[2] in " ".join(listed) for w in where) and "waiting" in listed[0] and "tenant=kiosk (active)" in listed[0],
+          listed)
     up.start()
     for place, (ask, text, stream) in zip(where, asked):
         reply = fetched(box, place, key)
@@ -205,8 +206,11 @@ def later_kill():
     reply = fetched(box, where, key)
     check("durable" in reply.said["text"], reply)
     box.kill9()
+    with open(os.path.join(folder, name), "wb") as file:  # as if killed between the answer and the question's end
+        file.write(text)
     box.start()
     same_said(box.get(where, key=key), reply)
+    time.sleep(0.6)
     equal(up.count("durable"), 1, "calls")
 
 
@@ -249,13 +253,25 @@ def later_not():
     until("online", lambda: box.chat("online", headers=LATER, key=key).status == 200)
 
 
+@test("later: a 202 is its own client's: the same question at the same time without the wish gets the 503")
+def later_beside():
+    box, up, key = paid_box(provider={"retry": {"attempts": 1}, "timeouts": {"first_byte": "700ms"}})
+    peers = [box.peer() for _ in range(4)]
+    for number, peer in enumerate(peers):
+        peer.send(box.request_bytes("/v1/chat/completions", harness.chat_body("beside [[hang]]"), key=key,
+                                    headers=LATER if number % 2 else {}))
+        up.wait_calls((1, 2, 2, 3)[number], "beside")
+    equal([peer.reply().status for peer in peers], [503, 202, 503, 202])
+    check(box.ctl("deferred", "list").count("def_") <= 2, box.ctl("deferred", "list"))
+
+
 @test("later: the same question is kept once; deferred_max bounds all, half of it one tenant")
 def later_bounds():
     box, up, key = paid_box(config={"budgets": {"deferred_max": 4}})
     other = box.add_tenant("other")
     up.vanish()
     equal(len({kept(box, "twice", key) for _ in range(3)}), 1, "places")
-    kept(box, "second", key)
+    where = kept(box, "second", key)
     equal(box.chat("third", headers=LATER, key=key).status, 503, "the tenant's share is taken")
     kept(box, "theirs", other)
     kept(box, "twice", other)
@@ -263,6 +279,39 @@ def later_bounds():
     up.start()
     until("answers", lambda: box.ctl("deferred", "list").count("answered") == 4)
     equal(sorted(c.question for c in up.calls), ["second", "theirs", "twice", "twice"])
+    up.vanish()
+    equal(box.chat("full", headers=LATER, key=key).status, 503, "nothing was fetched: nothing makes room")
+    equal(box.get(where, key=key).status, 200)
+    kept(box, "has room", key)
+    equal(box.get(where, key=key).status, 404, "what was fetched made room")
+    equal(box.chat("full again", headers=LATER, key=key).status, 503)
+
+
+@test("later: a disk that takes nothing gives no promise; lost and damaged files are said, and harm nothing else")
+def later_disk():
+    box, up, key = paid_box()
+    folder = os.path.join(box.data, "deferred")
+    up.vanish()
+    lost, damaged, whole = [kept(box, text, key) for text in ("lost", "damaged", "whole")]
+
+    def file_of(where):
+        return os.path.join(folder, next(n for n in os.listdir(folder) if where.rpartition("_")[2] in n))
+
+    os.remove(file_of(lost))
+    with open(file_of(damaged), "wb") as file:
+        file.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: larder\r\nContent-Length: 99\r\n\r\nshort")
+    os.rename(folder, folder + ".away")
+    equal(box.chat("no promise", headers=LATER, key=key).status, 503)
+    os.rename(folder + ".away", folder)
+    up.start()
+    equal(fetched(box, whole, key).status, 200)
+    for where in (lost, damaged):
+        equal(fetched(box, where, key).status, 404)
+    with open(file_of(whole), "r+b") as file:
+        file.truncate(100)
+    equal(box.get(whole, key=key).status, 500)
+    equal(up.count(), 1, "calls")
+    equal(box.ask(whole, method="DELETE", key=key).status, 200)
 
 
 @test("later: a provider's refusal is the answer; what another time may change is asked again", limit=40)

@@ -4,7 +4,8 @@
 A prompt steers its own answer with marks such as `[[slow=0.3]] [[tool]] [[cut=3]]`:
 
   before the head   slow=S  hold=NAME (until release(NAME))  hang  early=N (1xx replies first)  drop (close, no byte)
-  status            status=N  fail=K (only the first K calls of this question)  retry_after=S  odd_error=html|empty
+  status            status=N  fail=K (only the first K calls of this question)  retry_after=S  retry_ms=N
+                    odd_error=html|empty  portal=page|redirect|login (somebody between answers)
   answer            tool=N  think  empty  length  refuse  filter  sequence  tokens=N  size=BYTES  no_store
   stream            pace=S  gate=N:NAME (hold after N events)  stall=N  cut=N  reset=N  clean=N (clean HTTP end early)
                     error_event=N  no_end  no_done  odd=byte|split|join|crlf|comment|fields|multiline|nospace
@@ -225,7 +226,9 @@ class Connection:
         call.steer = steer
         await self.before_head(call)
         status = self.up.status_of(call)
-        if status:
+        if steer.get("portal"):
+            await self.portal(call, steer["portal"])
+        elif status:
             await self.error(call, dialect, status)
         elif call.path.endswith("/chat/completions") or call.path.endswith("/messages"):
             await self.completion(call, dialect)
@@ -271,6 +274,8 @@ class Connection:
         headers = self.common(call, dialect, "application/json") + extra
         if "retry_after" in call.steer:
             headers.append(("retry-after", call.steer["retry_after"]))
+        if "retry_ms" in call.steer:
+            headers.append(("retry-after-ms", call.steer["retry_ms"]))
         data = dialect.encode(body)
         if call.steer.get("odd_error") == "html":
             headers[1] = ("content-type", "text/html")
@@ -278,6 +283,15 @@ class Connection:
         elif call.steer.get("odd_error") == "empty":
             data = b""
         await self.whole(call, status, headers, data)
+
+    async def portal(self, call, kind):
+        """What hotels and trains answer to everything: no JSON, and no date to be trusted."""
+        page = b"<html><body>Please log in to use this network</body></html>"
+        status = {"page": 200, "redirect": 302, "login": 511}[kind]
+        headers = [("content-type", "text/html; charset=utf-8"), ("date", "Thu, 01 Jan 2015 00:00:00 GMT")]
+        if kind == "redirect":
+            headers.append(("location", "http://portal.test/login"))
+        await self.whole(call, status, headers, page)
 
     async def completion(self, call, dialect):
         if not isinstance(call.json, dict) or not isinstance(call.json.get("messages"), list):

@@ -68,11 +68,11 @@ static void test_the_share_of_failed_calls_opens(void **state)
     struct provider_health h = {0};
     (void)state;
     clock_fake(1000000, UINT64_C(1795000000000000));
-    for (unsigned i = 0; i < 19; i++) reply(&h, i % 2 ? 200 : 503);
-    assert_false(h.tripped); /* ten of nineteen: not enough calls yet */
+    for (unsigned i = 0; i < 19; i++) reply(&h, i % 2 ? 503 : 200);
+    assert_false(h.tripped); /* not enough calls yet */
     assert_int_equal(health_state(&h), BREAKER_CLOSED);
     reply(&h, 529);
-    assert_true(h.tripped);
+    assert_true(h.tripped); /* ten of twenty */
     assert_int_equal(h.failing_since_us, UINT64_C(1795000000000000));
     assert_string_equal(h.last_error, "it answers with status 529");
     assert_int_equal(health_state(&h), BREAKER_OPEN);
@@ -174,6 +174,35 @@ static void test_probes_of_the_background(void **state)
     clock_fake_off();
 }
 
+static void test_who_may_stand_in(void **state)
+{
+    struct provider_health h = {0};
+    struct upstream_call call = {0};
+    (void)state;
+    clock_fake(1000000, UINT64_C(1795000000000000));
+    assert_false(health_is_away(&h, &cloud));
+    health_failed(&h, &cloud, &call, RC_CLOSED); /* it is not open, so nobody looks by himself */
+    assert_true(health_is_away(&h, &cloud));
+    clock_fake_advance(9999999);
+    assert_true(health_is_away(&h, &cloud));
+    clock_fake_advance(1);
+    assert_false(health_is_away(&h, &cloud)); /* this one finds out */
+    assert_true(health_is_away(&h, &cloud));
+    health_failed(&h, &cloud, &call, RC_UNREACHABLE);
+    clock_fake_advance(60000000);
+    assert_true(health_is_away(&h, &cloud)); /* the background looks */
+    reply(&h, 200);
+    assert_false(health_is_away(&h, &cloud));
+    h.tripped = true;
+    h.failing_since_us = 1;
+    h.next_probe_us = clock_monotonic_us() + 1;
+    assert_true(health_is_away(&h, &cloud));
+    clock_fake_advance(1);
+    assert_false(health_is_away(&h, &cloud));
+    assert_false(health_is_away(&h, &cloud)); /* only the call itself takes the probe */
+    clock_fake_off();
+}
+
 static void test_offline_is_when_nobody_answers(void **state)
 {
     static struct config config = {.provider_count = 3};
@@ -230,6 +259,7 @@ int main(void)
         cmocka_unit_test(test_refusals_do_not_open),
         cmocka_unit_test(test_a_portal_counts_as_failed),
         cmocka_unit_test(test_probes_of_the_background),
+        cmocka_unit_test(test_who_may_stand_in),
         cmocka_unit_test(test_offline_is_when_nobody_answers),
         cmocka_unit_test(test_seen),
     };

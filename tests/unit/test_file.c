@@ -144,6 +144,45 @@ static void test_folders(void **state)
     assert_int_equal(file_make_folder("/", 0700), RC_OK);
 }
 
+struct seen {
+    unsigned count, stop;
+    size_t bytes;
+};
+
+static int see(void *context, const char *name)
+{
+    struct seen *seen = context;
+    seen->bytes += strlen(name);
+    return ++seen->count == seen->stop ? RC_FULL : RC_OK;
+}
+
+static void test_each_and_remove(void **state)
+{
+    char many[FILE_PATH_MAX], name[80];
+    struct seen seen = {0}, some = {.stop = 7}, none = {0};
+    (void)state;
+    assert_int_equal(file_join(many, folder, "many"), RC_OK);
+    assert_int_equal(file_each(many, see, &none), RC_NOT_FOUND);
+    assert_int_equal(file_make_folder(many, 0700), RC_OK);
+    assert_int_equal(file_each(many, see, &none), RC_OK);
+    assert_int_equal(none.count, 0);
+    for (unsigned i = 0; i < 100; i++) { /* more than one read of the folder holds */
+        snprintf(name, sizeof name, "many/%060u", i);
+        assert_int_equal(file_join(other, folder, name), RC_OK);
+        assert_int_equal(file_replace(other, "x", 1, 0600), RC_OK);
+    }
+    assert_int_equal(file_each(many, see, &seen), RC_OK);
+    assert_int_equal(seen.count, 100);
+    assert_int_equal(seen.bytes, 6000);
+    assert_int_equal(file_each(many, see, &some), RC_FULL);
+    assert_int_equal(some.count, 7);
+    assert_int_equal(file_remove(other), RC_OK);
+    assert_int_equal(file_remove(other), RC_NOT_FOUND);
+    seen = (struct seen){0};
+    assert_int_equal(file_each(many, see, &seen), RC_OK);
+    assert_int_equal(seen.count, 99);
+}
+
 static void test_join(void **state)
 {
     (void)state;
@@ -201,6 +240,7 @@ int main(void)
         cmocka_unit_test(test_symbolic_link_is_not_written_through),
         cmocka_unit_test(test_append),
         cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_each_and_remove),
         cmocka_unit_test(test_join),
         cmocka_unit_test(test_lock_is_exclusive),
         cmocka_unit_test(test_results_of_errors),
