@@ -106,7 +106,8 @@ int command_tenant_erase(struct command_call *call)
     int rc = erase_tenant(call->words[0], &erased);
     if (rc == RC_NOT_FOUND) return say(call, rc);
     if (rc != RC_OK) {
-        text_format(call->out, "not all could be removed: %s: %s. Try again; after a restart it is tried again by itself\n",
+        text_format(call->out,
+                    "not all could be removed: %s: %s. Try again; after a restart it is tried again by itself\n",
                     erased.failed ? erased.failed : "the note that it is to be erased", rc_name(rc));
         return rc;
     }

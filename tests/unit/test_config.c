@@ -280,8 +280,17 @@ static void test_wrong_providers_and_routes_are_told_exactly(void **state)
         "routes:\n  - match: {model: x}\n    providers: [nobody, opnai]\n", RC_INVALID,
         "larder.yaml:3:17: error: routes.0.providers: no provider is called \"nobody\"\n"
         "larder.yaml:3:25: error: routes.0.providers: no provider is called \"opnai\"; did you mean \"openai\"?\n");
-    load_says("routes:\n  - match: {dialect: anthropic}\n    providers: [openai]\n", RC_INVALID,
-              "larder.yaml:3:16: error: routes.0: provider \"openai\" speaks openai, the route anthropic\n");
+    load_says("routes:\n  - providers: [openai, anthropic]\n", RC_INVALID,
+              "larder.yaml:2:16: error: routes.0: provider \"anthropic\" speaks anthropic, the first one openai: say "
+              "match.dialect, and the others are bridged\n");
+    load_says("providers:\n- {name: a, dialect: openai, base_url: \"https://a\", passthrough: true}\n"
+              "routes:\n- match: {dialect: anthropic}\n  providers: [a]\n",
+              RC_OK,
+              "larder.yaml:5:14: warning: routes.0: provider \"a\" speaks openai, the route anthropic: no client's "
+              "credential goes there, so without a key of the box it is never asked\n");
+    load_says("providers:\n- {name: a, dialect: openai, base_url: \"https://a\"}\n"
+              "routes:\n- match: {dialect: anthropic}\n  providers: [a]\n",
+              RC_OK, "");
     load_says("providers:\n"
               "- {name: a, dialect: openai, base_url: \"https://a\", passthrough: true}\n"
               "- {name: b, dialect: openai, base_url: \"https://b\", passthrough: true}\n"
