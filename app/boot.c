@@ -11,6 +11,7 @@
 
 #include "app/admin/admin.h"
 #include "app/gateway/embed_remote.h"
+#include "app/gateway/erase.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/later.h"
 #include "app/gateway/learn.h"
@@ -228,12 +229,19 @@ static void close_all(void)
     log_stop();
 }
 
+static void finish_erasing(void *arg)
+{
+    (void)arg;
+    erase_resume();
+}
+
 static int serve_loop(void)
 {
     boot_clock_start();
     boot_embed_start();
     probe_start(&boot.background);
     later_start(&boot.background);
+    if (erase_unfinished() > 0) (void)fiber_start(&boot.background, finish_erasing, NULL);
     boot.ready = true;
     int rc = loop_run();
     close_all();

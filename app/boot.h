@@ -36,5 +36,7 @@ uint64_t boot_uptime_us(void);
 size_t boot_private_measure(void);
 size_t boot_private_last(void);
 bool boot_is_ready(void);
+/* What becomes of the embedder: "ready", "its model is being read", or why there is none. */
+const char *boot_embedder_state(void);
 
 #endif

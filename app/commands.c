@@ -45,6 +45,7 @@ static int run_status(struct command_call *call)
                 flights_now());
     text_format(call->out, "store    %u of %u entries, %llu bytes%s\n", stats.entries, stats.entries_max,
                 (unsigned long long)stats.bytes, stats.read_only ? ", READ ONLY: nothing new is kept" : "");
+    command_semantic_status(call->out);
     text_format(call->out, "memory   %zu KiB private now, %zu KiB planned at boot, %zu KiB at most\n",
                 boot_private_measure() / 1024, plan_total().committed / 1024, plan_total().ceiling / 1024);
     health_print(gateway.current, call->out);
@@ -275,6 +276,8 @@ static const struct command commands[] = {
      PRIVILEGE_CHANGE, 1, 1, command_cache_reject},
     {"semantic show", "", "what the semantic tier has learnt, serves and skips", PRIVILEGE_READ, 0, 0,
      command_semantic_show},
+    {"semantic refresh", "", "go over the index of other words now: make what is missing, drop what is gone",
+     PRIVILEGE_CHANGE, 0, 0, command_semantic_refresh},
     {"tenant list", "", "virtual keys by name: state, money, last use", PRIVILEGE_READ, 0, 0, command_tenant_list},
     {"tenant show", "NAME", "one tenant with its use and its limits", PRIVILEGE_READ, 1, 1, command_tenant_show},
     {"tenant add", "NAME [--expires TIME]", "make a virtual key, shown once", PRIVILEGE_CHANGE, 1, 3,

@@ -2,6 +2,7 @@
 /* app/commands_semantic.c — commands of the semantic tier: what it has learnt, and taking back what it served. */
 #include "app/commands_semantic.h"
 
+#include "app/boot.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/learn.h"
 #include "app/gateway/negative.h"
@@ -14,8 +15,8 @@
 static void put_embedder(struct text *out)
 {
     const struct embedder *embedder = embed_current();
-    text_format(out, "embedder  %s%s\n", embedder->kind == EMBED_NONE ? "none: exact hits only" : embedder->tag,
-                embedder->kind == EMBED_NONE || embed_ready() ? "" : " (not ready yet)");
+    text_format(out, "embedder  %s (%s)\n", embedder->kind == EMBED_NONE ? "none" : embedder->tag,
+                boot_embedder_state());
     text_format(out, "packs     %u questions found in other words\nrejected  %u pairs\n", pack_words_ready(),
                 negative_count());
 }
@@ -80,6 +81,7 @@ static void put_index(struct text *out)
     semantic_stats(&s);
     text_format(out, "index     %llu codes, %llu not committed yet, %llu made again since boot",
                 (unsigned long long)s.codes, (unsigned long long)s.waiting, (unsigned long long)s.reembedded);
+    if (s.left) text_format(out, ", %llu still to be made", (unsigned long long)s.left);
     if (s.passes)
         text_format(out, "\n          %llu namespaces, %llu blocks, %llu tombstones, as last counted",
                     (unsigned long long)s.namespaces, (unsigned long long)s.blocks, (unsigned long long)s.dead);
@@ -115,6 +117,38 @@ int command_semantic_show(struct command_call *call)
     if (shown == 0) text_put_text(call->out, "\nno labels yet: they come with questions that are like stored ones\n");
     put_skipped(call->out);
     return RC_OK;
+}
+
+void command_semantic_status(struct text *out)
+{
+    const struct embedder *embedder = embed_current();
+    struct semantic_stats s;
+    semantic_stats(&s);
+    text_format(out, "semantic %s (%s), %llu codes", embedder->kind == EMBED_NONE ? "none" : embedder->tag,
+                boot_embedder_state(), (unsigned long long)s.codes);
+    if (s.left) text_format(out, ", %llu still to be made in the background", (unsigned long long)s.left);
+    text_put_char(out, '\n');
+}
+
+/* ---- semantic refresh */
+
+int command_semantic_refresh(struct command_call *call)
+{
+    struct semantic_stats before, s;
+    semantic_stats(&before);
+    int rc = semantic_refresh();
+    semantic_stats(&s);
+    if (rc == RC_AGAIN)
+        text_put_text(call->out, "the index is being gone over already: see larder ctl semantic show\n");
+    else if (rc == RC_EMPTY)
+        text_format(call->out, "there is nothing to go over: %s\n", boot_embedder_state());
+    else if (rc != RC_OK)
+        text_format(call->out, "not finished (%s): it is tried again in the background\n", rc_name(rc));
+    else
+        text_format(call->out, "%llu codes made again, %llu dropped, %llu now\n",
+                    (unsigned long long)(s.reembedded - before.reembedded),
+                    (unsigned long long)(s.dropped - before.dropped), (unsigned long long)s.codes);
+    return rc;
 }
 
 /* ---- cache reject */

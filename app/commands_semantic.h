@@ -8,6 +8,9 @@
 
 #include "app/command.h"
 
+int command_semantic_refresh(struct command_call *call);
+/* A line of `status`. */
+void command_semantic_status(struct text *out);
 int command_semantic_show(struct command_call *call);
 int command_cache_reject(struct command_call *call);
 

@@ -3,11 +3,10 @@
 #include "app/commands_tenants.h"
 
 #include "app/config_table.h"
-#include "app/gateway/learn.h"
+#include "app/gateway/erase.h"
 #include "app/gateway/limits.h"
 #include "app/gateway/tenants.h"
 #include "app/ledger/spend.h"
-#include "cache/cache.h"
 #include "platform/clock.h"
 #include "platform/rc.h"
 
@@ -101,24 +100,21 @@ int command_tenant_revoke(struct command_call *call)
     return say(call, rc);
 }
 
-/* First nobody can use it any more; then what it asked and was answered goes, then its name. */
 int command_tenant_erase(struct command_call *call)
 {
-    struct tenant_view view;
-    unsigned removed = 0;
-    int rc = tenant_find(call->words[0], &view);
-    if (rc == RC_OK) rc = tenant_revoke(call->words[0]);
-    if (rc != RC_OK) return say(call, rc);
-    rc = cache_purge(view.tenant.id, &removed);
-    if (rc == RC_OK) rc = learn_erase(view.tenant.id);
-    gateway.epoch++;
-    if (rc == RC_OK) rc = tenant_forget(call->words[0]);
+    struct erased erased;
+    int rc = erase_tenant(call->words[0], &erased);
+    if (rc == RC_NOT_FOUND) return say(call, rc);
     if (rc != RC_OK) {
-        text_format(call->out, "revoked, but not all could be removed (%s): try again\n", rc_name(rc));
+        text_format(call->out, "not all could be removed: %s: %s. Try again; after a restart it is tried again by itself\n",
+                    erased.failed ? erased.failed : "the note that it is to be erased", rc_name(rc));
         return rc;
     }
-    spend_forget(spend_key(&view.tenant));
-    text_format(call->out, "erased: its key, %u stored answers, what was learnt from it and its figures\n", removed);
+    text_format(call->out,
+                "erased: its key, %u stored answers, %u kept questions, what was learnt from it, its figures and the "
+                "secret of its codes\n",
+                erased.answers, erased.questions);
+    erase_print_rest(call->out);
     return RC_OK;
 }
 

@@ -17,7 +17,7 @@ struct lookup {
     struct arena *arena;
     struct semantic_found *found;
     const float *made; /* by a remote embedder */
-    uint64_t gone[SEMANTIC_DEAD_MAX];
+    uint64_t gone[SEMANTIC_DEAD_MAX + SEMANTIC_NEXT_MAX]; /* or passed over */
     unsigned gone_count;
     int rc;
 };
@@ -231,20 +231,42 @@ static int ask_remote(struct lookup *lookup)
     return rc;
 }
 
+/* An entry may leave while the job runs: then the next one counts. */
+static int look_for_living(struct lookup *lookup)
+{
+    struct semantic_found *found = lookup->found;
+    int rc;
+    do {
+        if (found->id) lookup->gone[lookup->gone_count++] = found->id;
+        rc = offload(lookup_job, lookup);
+        if (rc == RC_OK) rc = lookup->rc;
+    } while (rc == RC_OK && found->id && !cache_has(found->id) &&
+             lookup->gone_count < found->passed_count + SEMANTIC_DEAD_MAX);
+    if (rc == RC_OK && found->id && !cache_has(found->id)) found->id = 0;
+    return rc;
+}
+
 int semantic_lookup(const struct semantic_question *question, struct arena *arena, struct semantic_found *found)
 {
     struct lookup lookup = {.question = question, .arena = arena, .found = found};
     *found = (struct semantic_found){0};
     int rc = embedder_state();
     if (rc == RC_OK) rc = ask_remote(&lookup);
-    if (rc != RC_OK) return rc;
-    do {
-        if (found->id) lookup.gone[lookup.gone_count++] = found->id;
-        rc = offload(lookup_job, &lookup);
-        if (rc == RC_OK) rc = lookup.rc;
-    } while (rc == RC_OK && found->id && !cache_has(found->id) && lookup.gone_count < SEMANTIC_DEAD_MAX);
-    if (rc == RC_OK && found->id && !cache_has(found->id)) found->id = 0;
-    return rc;
+    return rc == RC_OK ? look_for_living(&lookup) : rc;
+}
+
+int semantic_lookup_next(const struct semantic_question *question, struct arena *arena, struct semantic_found *found)
+{
+    struct lookup lookup = {.question = question, .arena = arena, .found = found};
+    if (!found->id || found->vector.dim == 0 || found->passed_count == SEMANTIC_NEXT_MAX) return RC_NOT_FOUND;
+    found->passed[found->passed_count++] = found->id;
+    memcpy(lookup.gone, found->passed, found->passed_count * sizeof found->passed[0]);
+    lookup.gone_count = found->passed_count;
+    found->id = 0;
+    found->score = 0;
+    found->vetoes = 0;
+    int rc = look_for_living(&lookup);
+    return rc == RC_OK && !found->id ? RC_NOT_FOUND : rc;
 }
 
 /* ---- the index alone */

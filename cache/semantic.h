@@ -22,6 +22,7 @@
 enum {
     SEMANTIC_TOP = 32,
     SEMANTIC_DEAD_MAX = 8, /* candidates that turn out to be gone, in one lookup; then there is none */
+    SEMANTIC_NEXT_MAX = 3, /* candidates after the best one that a question may ask for */
 };
 
 struct semantic_question {
@@ -38,6 +39,8 @@ struct semantic_found {
     float score;                /* its int8 cosine */
     uint32_t vetoes;            /* 1 << enum guard */
     uint32_t scanned, embed_us, scan_us, rescore_us, guard_us; /* what it took */
+    uint64_t passed[SEMANTIC_NEXT_MAX];                        /* what semantic_lookup_next went past */
+    unsigned passed_count;
 };
 
 /* Boot, after cache_reserve. */
@@ -58,6 +61,8 @@ int semantic_refresh(void);
 int semantic_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed);
 
 int semantic_lookup(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
+/* The best live candidate but `found` and those before it, with the vector that is there. RC_NOT_FOUND: that was the last. */
+int semantic_lookup_next(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
 /* May name an entry that is on its way out of the store (cache_has tells). */
 int semantic_lookup_now(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
 /* Likewise, with dim floats that the embedder has made. */
@@ -81,6 +86,7 @@ int semantic_nearest(uint64_t space_tag, const uint64_t code[CODE_WORDS], unsign
 
 struct semantic_stats {
     uint64_t codes, namespaces, blocks, dead; /* as of the last pass, codes since then counted on */
+    uint64_t left; /* entries without a code that the running pass has not come to, or could not make */
     uint64_t waiting, reembedded, missing, damaged, dropped, passes, tenants, tenants_refused;
 };
 void semantic_stats(struct semantic_stats *stats);

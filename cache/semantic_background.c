@@ -262,25 +262,45 @@ static int embed_batch(struct entries_job *job)
     for (unsigned i = 0; i < job->count && rc == RC_OK; i++) {
         uint32_t position = exact_find_id(&cache_self.exact, self->ids[i]);
         if (position == EXACT_NONE || is_marked(position)) continue;
-        self->missing++;
         rc = embed_again(self->ids[i]);
+        if (rc == RC_OK && self->left > 0) self->left--;
         if (rc == RC_OK && self->seen_lost != cache_self.codes_lost) rc = RC_NO_SPACE; /* in vain just now */
     }
     return rc;
 }
 
-static int make_missing(uint64_t below)
+static int count_batch(struct entries_job *job)
+{
+    for (unsigned i = 0; i < job->count; i++) {
+        uint32_t position = exact_find_id(&cache_self.exact, self->ids[i]);
+        self->left += position != EXACT_NONE && !is_marked(position);
+    }
+    return RC_OK;
+}
+
+static int go_over(uint64_t below, int (*batch)(struct entries_job *job))
 {
     struct entries_job job = {.below = below};
     do {
         job.from = job.next;
         int rc = run_job(entries_job, &job);
         if (rc == RC_OK) rc = job.rc;
-        if (rc == RC_OK) rc = embed_batch(&job);
+        if (rc == RC_OK) rc = batch(&job);
         if (rc == RC_OK) rc = rest_for(0, PAUSE_US);
         if (rc != RC_OK) return rc;
     } while (job.next != 0);
     return RC_OK;
+}
+
+/* Counted first: whoever asks how far it is learns how far there is to go. */
+static int make_missing(uint64_t below)
+{
+    self->left = 0;
+    int rc = go_over(below, count_batch);
+    self->missing = self->left;
+    if (rc == RC_OK && self->left > 0) rc = go_over(below, embed_batch);
+    if (rc == RC_OK) self->left = 0; /* what left meanwhile */
+    return rc;
 }
 
 /* ---- passes */
@@ -292,7 +312,6 @@ static int pass(bool vectors)
     uint64_t next = cache->writer.id_next, oldest = pending_oldest(&cache->pending);
     self->seen_lost = cache->codes_lost;
     self->seen_uncoded = cache->writer.uncoded;
-    self->missing = 0;
     int rc = count_codes(vectors);
     if (rc == RC_OK && embed_ready()) rc = make_missing(oldest < next ? oldest : next);
     self->passes += rc == RC_OK;

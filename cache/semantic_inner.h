@@ -22,7 +22,7 @@ struct semantic_background {
     bool stopping, runs, incomplete;
     uint64_t began_us; /* the last job */
     uint64_t ended_us, seen_lost, seen_uncoded;
-    _Atomic uint64_t reembedded, missing, dropped, passes; /* read by whoever renders metrics */
+    _Atomic uint64_t reembedded, missing, left, dropped, passes; /* read by whoever renders metrics */
     struct semantic_counts counts;
 };
 

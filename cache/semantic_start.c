@@ -31,6 +31,7 @@ void semantic_stats(struct semantic_stats *stats)
         .waiting = atomic_load(&cache_self.pending.count),
         .reembedded = background->reembedded,
         .missing = background->missing,
+        .left = background->left,
         .damaged = atomic_load(&cache_self.codes.damaged),
         .dropped = background->dropped,
         .passes = background->passes,
@@ -46,6 +47,7 @@ enum figure {
     FIGURE_DEAD,
     FIGURE_WAITING,
     FIGURE_MISSING,
+    FIGURE_LEFT,
     FIGURE_TENANTS,
     FIGURE_REEMBEDDED,
     FIGURE_DROPPED,
@@ -67,6 +69,7 @@ static struct metric figures[FIGURES] = {
     [FIGURE_DEAD] = FIGURE("tombstones", METRIC_GAUGE_CALL, "Codes whose entries are gone, as of the last pass."),
     [FIGURE_WAITING] = FIGURE("pending", METRIC_GAUGE_CALL, "Codes that are not committed yet."),
     [FIGURE_MISSING] = FIGURE("missing", METRIC_GAUGE_CALL, "Entries without a code that the last pass found."),
+    [FIGURE_LEFT] = FIGURE("codes_left", METRIC_GAUGE_CALL, "Codes that are still to be made in the background."),
     [FIGURE_TENANTS] = FIGURE("rotations", METRIC_GAUGE_CALL, "Tenants with a rotation secret."),
     [FIGURE_REEMBEDDED] = FIGURE("reembedded_total", METRIC_COUNTER_CALL, "Codes made again in the background."),
     [FIGURE_DROPPED] = FIGURE("dropped_total", METRIC_COUNTER_CALL, "Codes dropped because their entries were gone."),
@@ -84,6 +87,7 @@ static double read_figure(const struct metric *metric)
         [FIGURE_DEAD] = s.dead,       [FIGURE_WAITING] = s.waiting,         [FIGURE_MISSING] = s.missing,
         [FIGURE_TENANTS] = s.tenants, [FIGURE_REEMBEDDED] = s.reembedded,   [FIGURE_DROPPED] = s.dropped,
         [FIGURE_DAMAGED] = s.damaged, [FIGURE_REFUSED] = s.tenants_refused,
+        [FIGURE_LEFT] = s.left,
     };
     return (double)values[metric - figures];
 }

@@ -53,7 +53,7 @@ int answer_view(enum dialect dialect, enum entry_form form, enum view view, stru
         *out = body;
         return RC_OK;
     }
-    size_t room = replay_bound(body.size);
+    size_t room = replay_bound(dialect, body.size);
     char *buffer = arena_take(arena, room, 1);
     if (!buffer) return RC_FULL;
     struct text text = text_on(buffer, room);
@@ -221,7 +221,7 @@ static void hit_send(struct request *r, struct hit *hit)
     hit_patch(hit, r->id);
     int rc = exchange_send_try(r->x, hot->body - head_size, total, &sent);
     cache_touch(hot->meta->id);
-    journal_hit(r->id, span_text(hot->meta->model), hot->meta->id, hit->overhead_us);
+    journal_hit(r->id, &r->tenant, span_text(hot->meta->model), hot->meta->id, hit->overhead_us);
     spend_add_hit(spend_key(&r->tenant), HIT_EXACT, hot->meta->cost);
     if ((rc == RC_OK || rc == RC_AGAIN) && sent < total) send_rest(r->x, hot, sent, total);
 }

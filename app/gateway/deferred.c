@@ -12,6 +12,7 @@
 #include "platform/log.h"
 
 enum { BODY_ROOM = 512, LINES_ROOM = 192, ASK_AGAIN_S = 5 };
+#define ERASE_WAIT_US (UINT64_C(10) * CLOCK_SECOND)
 #define PREFIX SPAN("/larder/v1/deferred/")
 
 /* ---- what is said of a question */
@@ -171,6 +172,41 @@ int deferred_keep(const struct request *r, struct arena *arena, struct span *lin
     if (rc == RC_OK) return keep(r, row, arena);
     row->state = DEFERRED_FREE;
     return rc;
+}
+
+/* ---- erasing */
+
+static bool is_of(const struct deferred_row *row, const uint8_t tenant[ENTRY_TENANT_SIZE])
+{
+    return (row->state != DEFERRED_FREE || row->busy) && memcmp(row->tenant, tenant, sizeof row->tenant) == 0;
+}
+
+/* Whoever is at work with its files drops it, being told; else it is dropped here. True: there is none any more. */
+static bool drop_all(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+{
+    bool none = true;
+    for (unsigned i = 0; i < deferred_max; i++) {
+        struct deferred_row *row = &deferred_rows[i];
+        if (!is_of(row, tenant)) continue;
+        none = none && !row->busy && row->state != DEFERRED_WRITING;
+        if (row->state == DEFERRED_WRITING) continue;
+        *removed += !row->gone;
+        row->gone = true;
+        if (!row->busy) deferred_remove(row);
+    }
+    return none;
+}
+
+int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+{
+    uint64_t end_us = clock_monotonic_us() + ERASE_WAIT_US;
+    *removed = 0;
+    while (!drop_all(tenant, removed)) {
+        uint64_t now_us = clock_monotonic_us();
+        if (now_us > end_us) return RC_TIMEOUT;
+        if (fiber_sleep_until(now_us + CLOCK_SECOND / 20) != RC_OK) return RC_CANCELLED;
+    }
+    return RC_OK;
 }
 
 /* ---- fetching */

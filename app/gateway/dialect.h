@@ -23,6 +23,7 @@ enum dialect {
     DIALECT_ANTHROPIC,
     DIALECTS,
     WIRE_COMPLETIONS = DIALECTS, /* OpenAI's legacy /v1/completions */
+    WIRE_RESPONSES,              /* OpenAI's /v1/responses */
     WIRE_COUNT_TOKENS,           /* Anthropic's /v1/messages/count_tokens */
     WIRES,
 };
@@ -65,8 +66,9 @@ struct question {
     enum dialect dialect;
     unsigned flags;
     const char *bypass; /* why neither looked up nor stored ("conversation", "web_search_options" …; static), or NULL */
-    struct span model; /* in the arena */
-    struct span query; /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
+    struct span model;    /* in the arena */
+    struct span query;    /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
+    struct span previous; /* id of the answer that the question goes on from, in the arena; empty: none */
     struct request_parts parts; /* short digests, for the miss reason */
     struct digest digest;       /* identity */
     struct hash128 apart;       /* of everything but the query's text, under the context's key; zero without one */
@@ -135,7 +137,7 @@ int replay_stream_from_object(enum dialect dialect, struct span object, bool inc
 /* An OpenAI stream without its usage chunk. `usage: null` on the other chunks stays, as in the live relay. */
 int replay_strip_usage(struct span stream, struct json_scratch *scratch, struct text *out);
 /* Room that the functions above need, but for replies of thousands of tiny choices or calls (then RC_TOO_LARGE). */
-size_t replay_bound(size_t stored_size);
+size_t replay_bound(enum dialect dialect, size_t stored_size);
 
 /* A fresh reply in object form around a text (packs). */
 void reply_object(enum dialect dialect, struct span id, struct span model, uint64_t created_s, struct span answer,

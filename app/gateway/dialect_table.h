@@ -26,8 +26,10 @@ enum field_note {
     NOTE_FORMAT,        /* {"type": …}: a schema or JSON mode */
     NOTE_OUTPUT_CONFIG, /* {"format": {"type": …}} */
     NOTE_MODALITIES,
-    NOTE_PROMPT, /* a stored prompt: mutable unless its version is given */
-    NOTE_IF_SET, /* present, not null, not []: bypasses the cache under its own name */
+    NOTE_PREVIOUS,     /* id of the answer before */
+    NOTE_CONVERSATION, /* its id, or an object with it: mutable */
+    NOTE_PROMPT,       /* a stored prompt: mutable unless its version is given */
+    NOTE_IF_SET,       /* present, not null, not []: bypasses the cache under its own name */
     NOTE_IF_TRUE,
     NOTES,
 };
@@ -53,7 +55,8 @@ struct dialect_table {
     unsigned live_model_count;
 };
 
-extern const struct dialect_table dialect_openai, dialect_anthropic, dialect_completions, dialect_count_tokens;
+extern const struct dialect_table dialect_openai, dialect_anthropic, dialect_completions, dialect_responses,
+    dialect_count_tokens;
 const struct dialect_table *dialect_table(enum dialect dialect);
 
 #define TABLE_COUNT(array) (sizeof(array) / sizeof *(array))

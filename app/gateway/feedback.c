@@ -74,6 +74,12 @@ int feedback_reject_entry(uint64_t entry)
     return negative_add(entry, 0, nobody, NEGATIVE_ALWAYS);
 }
 
+void feedback_erase(const uint8_t tenant[ENTRY_TENANT_SIZE])
+{
+    for (unsigned i = 0; i < FEEDBACK_HITS; i++)
+        if (memcmp(hits[i].tenant, tenant, sizeof hits[i].tenant) == 0) hits[i] = (struct hit){0};
+}
+
 /* ---- over HTTP */
 
 struct told {

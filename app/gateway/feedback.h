@@ -25,5 +25,7 @@ void feedback_serve(struct request *r);
 int feedback_apply(struct span request, const struct tenant *tenant, bool wrong);
 /* The entry answers exact requests only from now on. */
 int feedback_reject_entry(uint64_t entry);
+/* A tenant's hits are forgotten. */
+void feedback_erase(const uint8_t tenant[ENTRY_TENANT_SIZE]);
 
 #endif

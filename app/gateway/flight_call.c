@@ -425,6 +425,7 @@ void flight_store(struct flight *f)
         return;
     }
     meta_fill(f, &verdict, &meta);
+    if (!tenant_is_live(&r->tenant)) return; /* erased or revoked meanwhile */
     const struct entry_vector *vector = meta.flags & ENTRY_TOOL_CALLS ? NULL : semantic_vector(r);
     int rc = cache_put(&r->question.digest, &meta, r->question.query, span_of(f->data, f->size), vector, &f->stored_id);
     miss_settle(&r->question.parts, rc == RC_OK); /* a full queue takes none: it was never there to be evicted */

@@ -84,6 +84,8 @@ struct flight {
     float local_similarity; /* 0: none */
 };
 
+/* In its leader's arena, on its fiber; NULL: no memory. */
+struct flight *flight_new(struct request *r);
 /* Asks the chain of providers; on return the reply is complete, or everyone has been told of its failure. */
 void flight_call(struct flight *f);
 /* Judges and stores a complete reply; once. */

@@ -99,7 +99,11 @@ void flight_charge_followers(const struct flight *f)
 
 void flight_answer_limited(struct flight *f, const struct limit_refusal *refusal)
 {
-    if (f->background || flight_answer_stale(f) == RC_OK) return;
+    if (!f->background && flight_answer_stale(f) != RC_OK) flight_refuse_limited(f, refusal);
+}
+
+void flight_refuse_limited(struct flight *f, const struct limit_refusal *refusal)
+{
     bool money = span_equal(span_text(refusal->code), SPAN("insufficient_quota"));
     flight_error(f, 429, refusal->code, refusal->message);
     f->retry_after_s = refusal->retry_after_s;

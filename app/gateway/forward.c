@@ -262,8 +262,12 @@ static int take_limits(struct passage *p, bool more)
     int rc = limits_take_unread(r, &refusal);
     if (rc == RC_OK) return rc;
     if (rc == RC_TOO_LARGE) {
-        refuse(r, 413, "request_too_large",
-               "Tokens or money of this tenant are limited, and a body above limits.parse_max cannot be counted.");
+        if (r->endpoint == ENDPOINT_CHAT)
+            refuse(r, 413, "request_too_large",
+                   "Tokens or money of this tenant are limited, and a body above limits.parse_max cannot be counted.");
+        else
+            refuse(r, 403, "not_counted",
+                   "Tokens or money of this tenant are limited, and what a call of this path costs cannot be counted.");
         return RC_DENIED;
     }
     r->x->close_after = more;

@@ -6,6 +6,7 @@
 
 #include "app/gateway/access.h"
 #include "app/gateway/deferred.h"
+#include "app/gateway/erase.h"
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
@@ -167,6 +168,7 @@ int gateway_open(const char *data_folder, char *message, size_t message_size)
     int rc = learn_open(data_folder, message, message_size);
     if (rc == RC_OK) rc = limits_open(data_folder, message, message_size);
     if (rc == RC_OK) rc = spend_open(data_folder, message, message_size);
+    if (erase_open(data_folder) != RC_OK) log_warn("gateway", "what was being erased cannot be read: erase it again");
     deferred_open(data_folder);
     return rc == RC_OK ? negative_open(data_folder, message, message_size) : rc;
 }

@@ -128,6 +128,7 @@ void journal_reply(const struct request *r, unsigned status, enum hit_kind hit, 
                               .overhead_us = (uint32_t)overhead_us,
                               .upstream_ms = (int32_t)upstream_ms,
                               .entry = r->hit_entry,
+                              .tenant = journal_tenant(r->tenant.id),
                               .similarity = r->similarity,
                               .status = (uint16_t)status,
                               .hit = (uint8_t)hit,
@@ -137,13 +138,14 @@ void journal_reply(const struct request *r, unsigned status, enum hit_kind hit, 
     journal_row_add(&row);
 }
 
-void journal_hit(const char *id, struct span model, uint64_t entry, uint64_t overhead_us)
+void journal_hit(const char *id, const struct tenant *tenant, struct span model, uint64_t entry, uint64_t overhead_us)
 {
     struct journal_row *row = &rows[written++ % JOURNAL_SIZE];
     memcpy(row->id, id, sizeof row->id);
     name_model(row, model);
     row->wall_us = clock_wall_us();
     row->entry = entry;
+    row->tenant = journal_tenant(tenant->id);
     row->overhead_us = (uint32_t)overhead_us;
     row->upstream_ms = -1;
     row->similarity = 0;
@@ -165,6 +167,21 @@ const struct journal_row *journal_find(struct span id)
     for (unsigned back = 0; (row = journal_at(back)); back++)
         if (span_equal(id, span_text(row->id))) return row;
     return NULL;
+}
+
+uint64_t journal_tenant(const uint8_t tenant[ENTRY_TENANT_SIZE])
+{
+    uint64_t first;
+    memcpy(&first, tenant, sizeof first);
+    return first;
+}
+
+/* The rows stay: others are found by how far back they are. */
+void journal_erase(const uint8_t tenant[ENTRY_TENANT_SIZE])
+{
+    uint64_t first = journal_tenant(tenant);
+    for (unsigned i = 0; i < JOURNAL_SIZE; i++)
+        if (rows[i].tenant == first) rows[i] = (struct journal_row){.upstream_ms = -1};
 }
 
 void journal_connect_failure(void)

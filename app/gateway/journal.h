@@ -16,6 +16,7 @@ struct journal_row {
     char model[43];
     uint64_t wall_us;
     uint64_t entry;
+    uint64_t tenant; /* first bytes of its id; 0: nobody's */
     uint32_t overhead_us;
     int32_t upstream_ms; /* -1: none */
     float similarity;    /* of a semantic hit, else 0 */
@@ -31,10 +32,15 @@ void journal_reply(const struct request *r, unsigned status, enum hit_kind hit, 
 /* The same for a connection that outlived its request. */
 void journal_row_add(const struct journal_row *row);
 /* The cheap path of a short-cut hit: counters and row without a request. */
-void journal_hit(const char *id, struct span model, uint64_t entry, uint64_t overhead_us);
+void journal_hit(const char *id, const struct tenant *tenant, struct span model, uint64_t entry, uint64_t overhead_us);
 const struct journal_row *journal_find(struct span id);
 /* Newest first; NULL past the end. */
 const struct journal_row *journal_at(unsigned back);
+
+/* What a row keeps of a tenant. */
+uint64_t journal_tenant(const uint8_t tenant[ENTRY_TENANT_SIZE]);
+/* A tenant's rows are emptied. */
+void journal_erase(const uint8_t tenant[ENTRY_TENANT_SIZE]);
 
 void journal_connect_failure(void);
 void journal_not_stored(const char *reason);

@@ -187,6 +187,7 @@ static int64_t wanted_output(const struct request *r)
     static const char *const names[] = {"max_completion_tokens", "max_tokens", "max_output_tokens"};
     const struct json_value *root;
     int64_t wanted = 0;
+    if (r->endpoint == ENDPOINT_EMBEDDINGS) return 0;
     if (!r->body.size || json_parse(&gateway.scratch, r->body, &root, NULL) != RC_OK) return LIMITS_OUTPUT_GUESS;
     for (unsigned i = 0; i < sizeof names / sizeof names[0] && wanted <= 0; i++)
         if (json_i64(json_get(root, names[i]), &wanted) != RC_OK) wanted = 0;
@@ -304,11 +305,18 @@ static bool needs_reading(const struct config_tenant *rule)
     return rule && (rule->model_count > 0 || counts_tokens(&rule->quota));
 }
 
+/* Providers count nothing for these. */
+static bool is_free(const struct request *r)
+{
+    struct span path = r->x ? r->x->head.path : (struct span){0};
+    return span_ends_with(path, SPAN("/count_tokens")) || span_ends_with(path, SPAN("/moderations"));
+}
+
 int limits_take_unread(struct request *r, struct limit_refusal *refusal)
 {
     struct scope scopes[LIMIT_SCOPES_MAX];
     r->ticket = (struct limit_ticket){0};
-    if (needs_reading(r->rules[0]) || needs_reading(r->rules[1])) return RC_TOO_LARGE;
+    if (!is_free(r) && (needs_reading(r->rules[0]) || needs_reading(r->rules[1]))) return RC_TOO_LARGE;
     unsigned count = r->rules[0] ? scopes_of(r, (struct span){0}, scopes) : 0;
     return count ? take(r, scopes, count, refusal) : RC_OK;
 }

@@ -66,6 +66,21 @@ static void look_at_anthropic(struct live_stream *live, const struct event *even
     if (span_equal(type, SPAN("error"))) live->error = true;
 }
 
+/* As above: by its name, or by its type where that is missing. */
+static void look_at_responses(struct live_stream *live, const struct event *event, struct json_scratch *rest)
+{
+    const struct json_value *root = NULL;
+    struct span type = event->name;
+    if (type.size == 0) {
+        if (json_parse(rest, event->data, &root, NULL) != RC_OK) return;
+        type = json_string(json_get(root, "type"));
+    }
+    if (span_equal(type, SPAN("response.completed")) || span_equal(type, SPAN("response.incomplete")) ||
+        span_equal(type, SPAN("response.failed")))
+        live->terminal = true;
+    if (span_equal(type, SPAN("error"))) live->error = true;
+}
+
 static void end_event(struct live_stream *live, struct span body, size_t to, const struct json_scratch *scratch)
 {
     struct event event = {.from = live->scanned, .to = to};
@@ -74,6 +89,8 @@ static void end_event(struct live_stream *live, struct span body, size_t to, con
     if (!event_read(span_of(body.data + event.from, to - event.from), &rest, &event)) return;
     if (dialect_has_usage_chunk(live->dialect))
         look_at_openai(live, &event, &rest);
+    else if (live->dialect == WIRE_RESPONSES)
+        look_at_responses(live, &event, &rest);
     else
         look_at_anthropic(live, &event, &rest);
 }

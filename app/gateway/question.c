@@ -159,6 +159,27 @@ static void read_prompt(struct reading *r, const struct json_value *v)
     if (is_set(v) && !is_set(json_get(v, "version"))) bypass(r, "prompt without version");
 }
 
+static void read_previous(struct reading *r, const struct json_value *v)
+{
+    if (!is_set(v)) return;
+    flag(r, QUESTION_HISTORY);
+    r->others++;
+}
+
+static void read_conversation(struct reading *r, const struct json_value *v)
+{
+    if (is_set(v)) bypass(r, "conversation");
+}
+
+/* What the question goes on from. */
+static struct span previous_of(const struct reading *r)
+{
+    const struct json_value *conversation = r->noted[NOTE_CONVERSATION];
+    if (json_kind(conversation) == JSON_OBJECT) conversation = json_get(conversation, "id");
+    struct span id = json_string(conversation);
+    return id.size ? id : json_string(r->noted[NOTE_PREVIOUS]);
+}
+
 static bool has_text(const struct json_value *content)
 {
     return json_kind(content) == JSON_STRING ? json_string(content).size > 0 : is_set(content);
@@ -180,6 +201,8 @@ static void (*const readers[NOTES])(struct reading *, const struct json_value *)
     [NOTE_FORMAT] = read_format,
     [NOTE_OUTPUT_CONFIG] = read_output_config,
     [NOTE_MODALITIES] = read_modalities,
+    [NOTE_PREVIOUS] = read_previous,
+    [NOTE_CONVERSATION] = read_conversation,
     [NOTE_PROMPT] = read_prompt,
 };
 
@@ -249,7 +272,9 @@ static void read_message(struct reading *r, const struct json_value *message, si
             flag(r, QUESTION_TOOLS);
         break;
     case ROLE_TOOL: flag(r, QUESTION_TOOLS); break;
-    case ROLE_OTHER: break;
+    case ROLE_OTHER:
+        if (is_set(json_get(message, "type"))) flag(r, QUESTION_TOOLS); /* an item that is no message */
+        break;
     }
     r->others++;
 }
@@ -330,6 +355,11 @@ static void write_messages(struct reading *r, struct canonical *c, const struct 
     size_t index = 0, place = 0;
     canonical_part(c, PARTS);
     canonical_name(c, member->name);
+    if (json_kind(member->value) == JSON_STRING) {
+        canonical_part(c, PART_QUERY);
+        canonical_query(c, json_string(member->value));
+        return;
+    }
     canonical_array(c, json_count(member->value));
     struct json_walk walk = json_walk(member->value);
     while (json_next(&walk)) {
@@ -357,11 +387,11 @@ static void write_envelope(struct reading *r, struct canonical *c, const struct 
     for (size_t i = 0; i < count; i++) {
         const struct canonical_member *member = &members[i];
         bool messages = member->value == r->noted[NOTE_MESSAGES];
-        if (messages && json_kind(member->value) == JSON_ARRAY) {
+        if (messages) {
             write_messages(r, c, member);
             continue;
         }
-        canonical_part(c, messages ? PART_QUERY : member->field ? member->field->part : PART_PARAMETERS);
+        canonical_part(c, member->field ? member->field->part : PART_PARAMETERS);
         if (!is_ignored(member)) canonical_name(c, member->name);
         canonical_value(c, member->value, member->field);
     }
@@ -413,7 +443,9 @@ static int keep_texts(struct reading *r)
     bool whole = false;
     q->bypass = r->bypass;
     q->model = arena_copy(r->arena, json_string(r->noted[NOTE_MODEL]));
-    if (!q->model.data) return RC_FULL;
+    struct span previous = previous_of(r);
+    if (previous.size) q->previous = arena_copy(r->arena, previous);
+    if (!q->model.data || (previous.size && !q->previous.data)) return RC_FULL;
     int rc = take_query(r, &whole);
     if (!whole) flag(r, QUESTION_CUT);
     if (whole && q->query.size > 0 && r->users == 1 && r->others == 0 && !(q->flags & not_single))

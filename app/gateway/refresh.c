@@ -54,6 +54,18 @@ unsigned refresh_waiting(void)
     return count;
 }
 
+/* The one that is being asked is not stored any more, and goes when its call has ended. */
+void refresh_erase(const uint8_t tenant[ENTRY_TENANT_SIZE])
+{
+    for (unsigned i = 0; i < REFRESH_SLOTS; i++) {
+        struct slot *slot = &slots[i];
+        if (!slot->used || memcmp(slot->tenant.id, tenant, sizeof slot->tenant.id) != 0) continue;
+        memset(slot->bytes, 0, sizeof slot->bytes);
+        slot->size = 0;
+        if (!slot->asking) *slot = (struct slot){0};
+    }
+}
+
 /* ---- noting */
 
 static struct slot *find(const struct digest *digest)

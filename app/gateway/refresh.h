@@ -23,5 +23,7 @@ bool refresh_is_due(void);
 /* Asks one, or finds that it need not be asked. The arena is the caller's. */
 void refresh_step(struct arena *arena);
 unsigned refresh_waiting(void);
+/* A tenant's are forgotten. */
+void refresh_erase(const uint8_t tenant[ENTRY_TENANT_SIZE]);
 
 #endif

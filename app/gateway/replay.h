@@ -12,6 +12,8 @@
 /* Of chunks of chat or (WIRE_COMPLETIONS) of legacy completions. */
 int replay_openai_object(enum dialect wire, struct span stream, struct json_scratch *scratch, struct text *out);
 int replay_openai_stream(const struct json_value *object, bool include_usage, struct text *out);
+int replay_responses_object(struct span stream, struct json_scratch *scratch, struct text *out);
+int replay_responses_stream(const struct json_value *object, struct text *out);
 int replay_completions_stream(const struct json_value *object, bool include_usage, struct text *out);
 int replay_anthropic_object(struct span stream, struct json_scratch *scratch, struct text *out);
 /* `spare`: the scratch behind the object's tree. */

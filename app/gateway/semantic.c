@@ -172,12 +172,20 @@ static void skip(struct request *r, enum semantic_skip why)
     if (why == SKIP_LONG) r->semantic.space = 0;
 }
 
+static struct semantic_question question_of(const struct request *r)
+{
+    struct semantic_question question = {.text = r->question.query,
+                                         .space = r->semantic.space,
+                                         .shared = r->shared,
+                                         .strict = r->route->guards_strict};
+    memcpy(question.tenant, r->tenant.id, sizeof question.tenant);
+    return question;
+}
+
 static int look_now(struct request *r)
 {
     struct request_semantic *s = &r->semantic;
-    struct semantic_question question = {
-        .text = r->question.query, .space = s->space, .shared = r->shared, .strict = r->route->guards_strict};
-    memcpy(question.tenant, r->tenant.id, sizeof question.tenant);
+    struct semantic_question question = question_of(r);
     uint64_t began = clock_monotonic_us();
     looking++;
     int rc = semantic_lookup(&question, r->x->arena, &s->found);
@@ -186,6 +194,17 @@ static int look_now(struct request *r)
     s->looked = true;
     count_found(&s->found, clock_monotonic_us() - began);
     return RC_OK;
+}
+
+/* The next best candidate takes the place of the one that is there. */
+static int look_on(struct request *r)
+{
+    struct semantic_question question = question_of(r);
+    if (looking >= SEMANTIC_LOOKUPS_MAX) return RC_FULL;
+    looking++;
+    int rc = semantic_lookup_next(&question, r->x->arena, &r->semantic.found);
+    looking--;
+    return rc;
 }
 
 /* RC_OK: r->semantic.found is there. */
@@ -241,9 +260,14 @@ static float threshold_of(const struct request *r, bool offline)
     return offline && looser > 0 && looser < threshold ? looser : threshold;
 }
 
+static bool is_near(const struct request *r, float score, float threshold)
+{
+    return score >= threshold && score >= wished_least(r);
+}
+
 static bool is_enough(const struct request *r, uint64_t key, float score, float threshold)
 {
-    return score >= threshold && score >= wished_least(r) && negative_allows(key, r->semantic.query, score);
+    return is_near(r, score, threshold) && negative_allows(key, r->semantic.query, score);
 }
 
 bool semantic_allows(const struct request *r, bool offline)
@@ -273,13 +297,35 @@ static void count_outcome(const struct request *r, bool served)
 
 /* ---- the step */
 
+static bool may_go_on(const struct request *r)
+{
+    const struct semantic_found *found = &r->semantic.found;
+    return found->id && found->vetoes == 0 && is_near(r, found->score, threshold_of(r, false)) &&
+           !tenant_was_rejected(&r->tenant);
+}
+
+/* A candidate that is near enough may be past its time, or reported as wrong: then the next best may answer. A veto ends
+ * it, as it does for the best. Should none answer, the first is what is compared and what stands in offline, or, if that
+ * was reported, the next one that was not. */
+static int answer_nearest(struct request *r)
+{
+    struct semantic_found *found = &r->semantic.found, kept = *found;
+    for (;;) {
+        if (semantic_allows(r, false) && answer_entry(r, found->id, found->score) == RC_OK) return RC_OK;
+        if (!negative_allows(kept.id, r->semantic.query, kept.score) && semantic_allows(r, false)) kept = *found;
+        if (!may_go_on(r) || look_on(r) != RC_OK) break;
+    }
+    *found = kept;
+    return RC_NOT_FOUND;
+}
+
 static int answer_candidate(struct request *r)
 {
     struct request_semantic *s = &r->semantic;
     struct learn_unit *unit = learn_unit_of(r, r->shared);
     s->unit = unit->key;
     learn_asked(unit, &s->found, r->config->semantic_delta);
-    int rc = semantic_allows(r, false) ? answer_entry(r, s->found.id, s->found.score) : RC_NOT_FOUND;
+    int rc = answer_nearest(r);
     count_outcome(r, rc == RC_OK);
     if (rc != RC_OK) return rc;
     unit = learn_find(s->unit);

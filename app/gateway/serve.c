@@ -13,6 +13,7 @@
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/forward.h"
+#include "app/gateway/handed_ids.h"
 #include "app/gateway/model_list.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/semantic.h"
@@ -31,6 +32,7 @@ static const struct endpoint_row endpoints[] = {
     {"/v1/messages", ENDPOINT_CHAT, DIALECT_ANTHROPIC},
     {"/v1/messages/count_tokens", ENDPOINT_CHAT, WIRE_COUNT_TOKENS},
     {"/v1/completions", ENDPOINT_CHAT, WIRE_COMPLETIONS},
+    {"/v1/responses", ENDPOINT_CHAT, WIRE_RESPONSES},
     {"/v1/embeddings", ENDPOINT_EMBEDDINGS, DIALECT_OPENAI},
 };
 
@@ -254,6 +256,18 @@ static int answer_again(struct request *r)
     return answer_exact(r) == RC_OK ? RC_OK : join(r);
 }
 
+static void refuse_previous(struct request *r)
+{
+    struct reply reply;
+    reply_defaults(&reply, 404);
+    reply.cache_status = "fwd=bypass";
+    reply.should_retry = "false";
+    reply_error_with(
+        r, &reply, "previous_response_not_found",
+        SPAN("The response or conversation that this request goes on from is not known to the box as one of "
+             "this key's."));
+}
+
 static void serve_question(struct request *r)
 {
     r->bypass = bypasses(r);
@@ -303,7 +317,8 @@ static void serve_chat(struct request *r)
     if (identify_tenant(r) != RC_OK) return;
     r->body = r->x->body;
     if (rc == RC_TOO_LARGE) {
-        forward_stream(r, true, r->body, true);
+        /* unread, it may name an answer of another client of the box's key */
+        forward_stream(r, request_wire(r) != WIRE_RESPONSES, r->body, true);
         return;
     }
     if (read_question(r) != RC_OK) return;
@@ -312,7 +327,10 @@ static void serve_chat(struct request *r)
                     SPAN("No route of the configuration matches this model: see `routes`."));
         return;
     }
-    serve_question(r);
+    if (handed_ids_foreign(r))
+        refuse_previous(r);
+    else
+        serve_question(r);
 }
 
 /* ---- the rest */
@@ -320,7 +338,7 @@ static void serve_chat(struct request *r)
 /* `more`: of the body, behind `prefix`. */
 static void pass(struct request *r, struct span prefix, bool more)
 {
-    bool stateless = stateless_path(r->x->head.method, r->x->head.path);
+    bool stateless = stateless_path(r->x->head.method, r->x->head.path) || handed_ids_path(r);
     if (r->tenant.kind != TENANT_PASSTHROUGH && !stateless) {
         r->x->close_after = more;
         reply_error(r, 404, "not_found", "fwd=bypass",
@@ -362,10 +380,10 @@ static void serve_unknown(struct request *r)
         reply_body(r, &reply, SPAN("Larder is here. Point an OpenAI client at /v1, an Anthropic client at /.\n"));
         return;
     }
-    reply_error(
-        r, 404, "not_found", NULL,
-        SPAN("Not found. The box serves /v1/chat/completions, /v1/completions, /v1/messages, /v1/embeddings and "
-             "/v1/models; other /v1/ paths pass through."));
+    reply_error(r, 404, "not_found", NULL,
+                SPAN("Not found. The box serves /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages, "
+                     "/v1/embeddings and "
+                     "/v1/models; other /v1/ paths pass through."));
 }
 
 static void serve_own(struct request *r)

@@ -29,6 +29,7 @@ struct sink {
     struct sink *next, *previous;
     struct connection *connection;
     uint64_t started_us;
+    uint64_t tenant;       /* as the journal keeps it */
     size_t at;             /* offset in the view */
     struct span head_rest; /* of a reply head, and the first bytes behind it, that the socket did not take whole */
     struct span origin;

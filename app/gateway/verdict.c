@@ -162,6 +162,51 @@ static void judge_anthropic_object(struct judging *j, const struct json_value *r
     judge_stop_reason(j, root);
 }
 
+/* ---- OpenAI responses: the last event holds all of it */
+
+static void judge_item(struct judging *j, const struct json_value *item)
+{
+    struct span type = json_string(json_get(item, "type"));
+    if (span_equal(type, SPAN("reasoning"))) return;
+    if (!span_equal(type, SPAN("message"))) {
+        j->choices[0] |= HAS_CALL;
+        return;
+    }
+    struct json_walk walk = json_walk(json_get(item, "content"));
+    while (json_next(&walk)) {
+        if (has_bytes(json_get(walk.value, "text"))) j->choices[0] |= HAS_TEXT;
+        if (is_present(json_get(walk.value, "refusal"))) reject(j, "refusal");
+    }
+}
+
+static void judge_response(struct judging *j, const struct json_value *response)
+{
+    struct span status = json_string(json_get(response, "status"));
+    j->choices[0] |= IS_SEEN | HAS_END;
+    if (is_present(json_get(response, "error"))) reject(j, "error event");
+    if (span_equal(status, SPAN("incomplete")))
+        reject(j, "status incomplete");
+    else if (!span_equal(status, SPAN("completed")))
+        reject(j, "status not completed");
+    note_model(j, json_get(response, "model"));
+    usage_read(WIRE_RESPONSES, json_get(response, "usage"), &j->verdict->usage);
+    struct json_walk walk = json_walk(json_get(response, "output"));
+    while (json_next(&walk)) judge_item(j, walk.value);
+}
+
+static void judge_response_event(struct judging *j, const struct json_value *root)
+{
+    static const struct span last[] = {TABLE_TEXT("response.completed"), TABLE_TEXT("response.incomplete"),
+                                       TABLE_TEXT("response.failed")};
+    struct span type = json_string(json_get(root, "type"));
+    if (span_equal(type, SPAN("error"))) reject(j, "error event");
+    for (unsigned i = 0; i < TABLE_COUNT(last); i++) {
+        if (!span_equal(type, last[i])) continue;
+        j->terminal = true;
+        judge_response(j, json_get(root, "response"));
+    }
+}
+
 /* The number is the answer. */
 static void judge_count(struct judging *j, const struct json_value *root)
 {
@@ -198,6 +243,8 @@ static void judge_event(struct judging *j, enum dialect dialect, const struct ev
     }
     if (dialect_has_usage_chunk(dialect))
         judge_openai(j, root, dialect == DIALECT_OPENAI ? "delta" : NULL);
+    else if (dialect == WIRE_RESPONSES)
+        judge_response_event(j, root);
     else
         judge_anthropic_event(j, root);
 }
@@ -222,6 +269,8 @@ static void judge_object(struct judging *j, enum dialect dialect, struct span bo
     j->terminal = true;
     if (dialect_has_usage_chunk(dialect))
         judge_openai(j, root, dialect == DIALECT_OPENAI ? "message" : NULL);
+    else if (dialect == WIRE_RESPONSES)
+        judge_response(j, root);
     else if (dialect == WIRE_COUNT_TOKENS)
         judge_count(j, root);
     else

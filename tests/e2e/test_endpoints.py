@@ -245,5 +245,117 @@ def completions_not_kept():
         check(what in refused.json["error"]["message"], refused.body)
 
 
+def response(box, given, stream=False, key=KEY, **body):
+    """The whole response, by the real client, and (streams) its events, checked on the way."""
+    body.setdefault("model", "gpt-test")
+    if not stream:
+        return client(box, key).responses.create(input=given, **body).to_dict(), None
+    with client(box, key).responses.create(input=given, stream=True, **body) as said:
+        events = [event.to_dict() for event in said]
+    equal([e["sequence_number"] for e in events], list(range(len(events))), "numbers without gaps")
+    equal([events[0]["type"], events[1]["type"], events[-1]["type"]],
+          ["response.created", "response.in_progress", "response.completed"], "order")
+    text = "".join(e["delta"] for e in events if e["type"] == "response.output_text.delta")
+    whole = "".join(p["text"] for item in events[-1]["response"]["output"] if item["type"] == "message"
+                    for p in item["content"])
+    equal(text, whole, "deltas")
+    return events[-1]["response"], events
+
+
+FUNCTIONS = [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}, "strict": False}]
+
+
+@test("endpoints: responses: objects and typed events from each other")
+def responses():
+    up = more_upstream()
+    box = Box(up)
+    cases = [("plain", {}), ("[[think]] thoughts", {}), ("[[tool=2]] weather", {"tools": FUNCTIONS}),
+             ([{"role": "user", "content": [{"type": "input_text", "text": "as parts"}]}], {"instructions": "be brief"})]
+    kinds = []
+    for stream in (False, True):
+        for given, more in cases:
+            more = dict(more, temperature=0.5 if stream else 0.25)
+            calls = up.count()
+            first, events = response(box, given, stream, **more)
+            equal(up.count(), calls + 1, "asked")
+            for form in (stream, not stream):
+                again, replayed = response(box, given, form, **more)
+                equal(again, first, "stream %s from stream %s" % (form, stream))
+                if form and events:
+                    equal(replayed, events, "byte for byte")
+                elif form:
+                    kinds.append([e["type"] for e in replayed])
+            equal(up.count(), calls + 1, "kept")
+            with client(box).responses.stream(model="gpt-test", input=given, **more) as helper:
+                for event in helper:
+                    pass
+                equal(helper.get_final_response().id, first["id"], "the library's helper")
+    live = [[e["type"] for e in response(box, given, True, **dict(more, temperature=0.5))[1]] for given, more in cases]
+    once = lambda names: [n for at, n in enumerate(names) if at == 0 or names[at - 1] != n or not n.endswith("delta")]  # noqa: E731
+    equal([once(names) for names in kinds], [once(names) for names in live], "the same events as the provider's")
+    raw = box.ask("/v1/responses", {"model": "gpt-test", "input": "plain", "temperature": 0.25, "stream": True})
+    equal(raw.header("x-larder-hit"), "exact", "hit")
+    check(b"[DONE]" not in raw.body and raw.body.startswith(b"event: response.created\ndata: "), raw.body[:200])
+    up.vanish()
+    check("plain" in str(response(box, "plain", temperature=0.5)[0]["output"]), "offline")
+    lost = box.ask("/v1/responses", {"model": "gpt-test", "input": "never asked"})
+    equal((lost.status, lost.json["error"]["code"]), (503, "offline"), "offline and unknown")
+
+
+@test("endpoints: responses: what is not kept and what passes by")
+def responses_not_kept():
+    up = more_upstream()
+    box = Box(up)
+    twice = [{"input": "[[length]] cut"}, {"input": "[[refuse]] no"}, {"input": "[[empty]] x"},
+             {"input": "a", "conversation": "conv_1"}, {"input": "a", "background": True},
+             {"input": "a", "tools": [{"type": "web_search"}]}, {"input": "a", "prompt": {"id": "pmpt_1"}}]
+    for number, body in enumerate(twice):
+        for stream in (False, True):
+            reply = box.ask("/v1/responses", dict(body, model="gpt-test", stream=stream))
+            equal(reply.status, 200, body)
+        equal(up.count(), 2 * number + 2, "calls for %s" % body)
+    calls = up.count()
+    for how in ("cut", "clean"):
+        reply = box.ask("/v1/responses", {"model": "gpt-test", "input": "[[%s=4]]" % how, "stream": True})
+        check(reply.status == 502 or not reply.clean, "a clean end", reply)
+    once = [{"input": "b"}, {"input": "b", "previous_response_id": "resp_1"}, {"input": "b", "store": False},
+            {"input": "b", "previous_response_id": "resp_2"}, {"input": "b", "metadata": {"a": "b"}},
+            {"input": "b", "prompt": {"id": "pmpt_1", "version": "2"}}, {"input": [{"role": "user", "content": "b"}]}]
+    for body in once + once:
+        box.ask("/v1/responses", dict(body, model="gpt-test", user="anybody", stream_options={"include_obfuscation": False}))
+    equal(up.count(), calls + 2 + len(once), "each is a question of its own, asked once")
+    for body, what in (({"model": "gpt-test"}, '"input" is missing'), ({"model": "gpt-test", "input": 1}, "neither")):
+        check(what in box.ask("/v1/responses", body).json["error"]["message"], what)
+
+
+@test("endpoints: responses: behind a key of the box an id is its tenant's own")
+def handed_ids():
+    up = more_upstream()
+    box = Box(up, provider={"passthrough": None, "key": "sk-the-box-own-key-0000"})
+    ours, theirs = box.add_tenant("ours"), box.add_tenant("theirs")
+    first = response(box, "hello", key=ours)[0]["id"]
+    streamed = response(box, "hello there", True, key=ours)[0]["id"]
+    for known in (first, streamed):
+        equal(response(box, "go on", key=ours, previous_response_id=known)[0]["previous_response_id"], known, "ours")
+        equal(box.get("/v1/responses/" + known, key=ours).json["path"], "/v1/responses/" + known, "it may be read")
+        calls = up.count()
+        for method, path in (("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")):
+            equal(box.ask("/v1/responses/" + known + path, method=method, key=theirs).status, 404, method + path)
+        refused = box.ask("/v1/responses", {"model": "gpt-test", "input": "go on", "previous_response_id": known}, key=theirs)
+        equal((refused.status, refused.json["error"]["code"]), (404, "previous_response_not_found"), "theirs")
+        equal(box.get("/v1/responses/" + known, key=None).status, 404, "nobody's")
+        equal(up.count(), calls, "calls")
+    for body in ({"previous_response_id": "resp_never"}, {"conversation": "conv_1"}, {"conversation": {"id": "conv_1"}}):
+        equal(box.ask("/v1/responses", dict(body, model="gpt-test", input="x"), key=ours).status, 404, body)
+
+
+@test("endpoints: responses: a pack answers in this form too")
+def responses_pack():
+    box = Box(more_upstream())
+    said = client(box).responses.create(model="larder", input="What is Larder?")
+    check(said.output_text and said.status == "completed", said)
+    equal(response(box, "What is Larder?", True, model="larder")[0]["output"][0]["content"][0]["text"], said.output_text, "stream")
+
+
 if __name__ == "__main__":
     harness.main()

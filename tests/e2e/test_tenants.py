@@ -10,6 +10,7 @@ import time
 import harness
 from harness import (Box, Skip, check, chat_body, equal, is_hit, is_miss, message_body, plain_upstream, test,
                      upstream)
+from upstream_more import more_upstream
 
 PATH = "/v1/chat/completions"
 OWN = "sk-the-box-own-key-0000"
@@ -371,6 +372,28 @@ def leaving():
     equal(up.wait_outcome(call), "gone", "the call upstream")
     landed()
     check(used() >= first + 1024, "a call that was left is charged as guessed", first, used())
+
+
+def embed(box, given, key):
+    return box.ask("/v1/embeddings", {"model": "text-embedding-3-small", "input": given}, key=key)
+
+
+@test("tenants: embeddings count and cost too; stored inputs are served at the limit, and are nobody else's", limit=40)
+def embeddings():
+    up = more_upstream()
+    box = box_for(up, [{"name": "kiosk", "limits": {"requests_per_day": 1, "usd_per_day": 1}}],
+                  prices="text-embedding-3* 2026-01-01 - 5 0 - - - -\n")
+    key, other = box.add_tenant("kiosk"), box.add_tenant("other")
+    first = embed(box, "counted", key)
+    equal((first.status, first.header("x-larder-hit")), (200, "none"))
+    usage = first.json["usage"]
+    equal(money(box.ctl("tenant", "show", "kiosk"), "spent"), usage["prompt_tokens"] * 5)
+    refused = embed(box, "another", key)
+    equal((refused.status, refused.json["error"]["code"]), (429, "rate_limit_exceeded"))
+    check(int(refused.header("retry-after")) > 0, refused.headers)
+    equal(embed(box, "counted", key).header("x-larder-hit"), "exact")
+    equal(embed(box, "counted", other).header("x-larder-hit"), "none", "another tenant's input")
+    equal(up.count(), 2, "calls")
 
 
 @test("tenants: a body too large to be read is refused where tokens or money are limited", limit=40)

@@ -27,6 +27,12 @@ static struct {
     uint64_t id;
     float score;
     uint32_t vetoes;
+    unsigned next_calls;
+    struct {
+        uint64_t id;
+        float score;
+        uint32_t vetoes;
+    } next[SEMANTIC_NEXT_MAX]; /* what is found after the best; id 0: nothing more */
     char text[ENTRY_QUERY_MAX + 1];
     struct semantic_question asked;
 } lookup;
@@ -34,6 +40,8 @@ static struct {
 static int8_t test_vector[TEST_DIM];
 
 int __wrap_semantic_lookup(const struct semantic_question *question, struct arena *arena, struct semantic_found *found);
+int __wrap_semantic_lookup_next(const struct semantic_question *question, struct arena *arena,
+                                struct semantic_found *found);
 const struct embedder *__wrap_embed_current(void);
 
 int __wrap_semantic_lookup(const struct semantic_question *question, struct arena *arena, struct semantic_found *found)
@@ -48,6 +56,21 @@ int __wrap_semantic_lookup(const struct semantic_question *question, struct aren
     found->vector = (struct entry_vector){
         .space = question->space, .space_tag = 1, .dim = TEST_DIM, .vector = test_vector, .scale = 1};
     return RC_OK;
+}
+
+int __wrap_semantic_lookup_next(const struct semantic_question *question, struct arena *arena,
+                                struct semantic_found *found)
+{
+    (void)question;
+    (void)arena;
+    lookup.next_calls++;
+    if (found->passed_count == SEMANTIC_NEXT_MAX) return RC_NOT_FOUND;
+    unsigned i = found->passed_count++;
+    found->passed[i] = found->id;
+    found->id = lookup.next[i].id;
+    found->score = lookup.next[i].score;
+    found->vetoes = lookup.next[i].vetoes;
+    return found->id ? RC_OK : RC_NOT_FOUND;
 }
 
 const struct embedder *__wrap_embed_current(void)
@@ -161,6 +184,13 @@ static __attribute__((unused)) void find_next(uint64_t id, float score, uint32_t
     lookup.id = id;
     lookup.score = score;
     lookup.vetoes = vetoes;
+}
+
+static __attribute__((unused)) void find_after(unsigned place, uint64_t id, float score, uint32_t vetoes)
+{
+    lookup.next[place].id = id;
+    lookup.next[place].score = score;
+    lookup.next[place].vetoes = vetoes;
 }
 
 static __attribute__((unused)) void expect_hit(int fd, const char *answer, const char *until)

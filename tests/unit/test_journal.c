@@ -70,7 +70,7 @@ static void test_a_hit(void **state)
     const struct journal_row *row;
     (void)state;
     double before = metric("larder_hits_total{kind=\"exact\"} ");
-    journal_hit(id, SPAN("a model name that is longer than its place in the row"), 77, 12);
+    journal_hit(id, &(struct tenant){0}, SPAN("a model name that is longer than its place in the row"), 77, 12);
     row = journal_find(SPAN("req_0123456789abcdef0123456789abcdef"));
     assert_non_null(row);
     assert_int_equal(row->entry, 77);

@@ -8,9 +8,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "cache/inner.h"
+#include "platform/fiber.h"
+#include "platform/offload.h"
 #include "platform/rc.h"
 #include "tests/support/semantic_test.h"
 #include "tests/support/store_test.h"
@@ -374,6 +377,52 @@ static void the_nearest_codes(void **state)
     }
 }
 
+struct next {
+    const struct semantic_question *question;
+    int rc;
+};
+
+static void go_on(void *arg)
+{
+    struct next *next = arg;
+    next->rc = semantic_lookup_next(next->question, &store_test_arena, &found);
+}
+
+static int next_of(const struct semantic_question *question)
+{
+    struct next next = {.question = question};
+    store_test_fiber(go_on, &next);
+    return next.rc;
+}
+
+static void the_next_best(void **state)
+{
+    uint64_t ids[6];
+    (void)state;
+    for (unsigned way = 0; way < 6; way++) ids[way] = put(1, way * 3, 7, 1);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        struct semantic_question question = semantic_test_question(1, 0, 7, 1);
+        float score = 2;
+        assert_int_equal(semantic_test_lookup(&question, &found), RC_OK);
+        const int8_t *vector = found.vector.vector;
+        for (unsigned i = 0; i <= SEMANTIC_NEXT_MAX; i++) {
+            assert_int_equal(found.id, ids[i]);
+            assert_true(found.score < score);
+            score = found.score;
+            assert_int_equal(next_of(&question), i < SEMANTIC_NEXT_MAX ? RC_OK : RC_NOT_FOUND);
+        }
+        assert_ptr_equal(found.vector.vector, vector); /* not embedded again */
+        assert_int_equal(found.id, ids[SEMANTIC_NEXT_MAX]);
+        assert_int_equal(store_test_sync(), RC_OK);
+    }
+    struct semantic_question alone = semantic_test_question(2, 0, 8, 1);
+    uint64_t one = put(2, 0, 8, 1);
+    assert_int_equal(semantic_test_lookup(&alone, &found), RC_OK);
+    assert_int_equal(found.id, one);
+    assert_int_equal(next_of(&alone), RC_NOT_FOUND);
+    assert_int_equal(found.id, 0);
+}
+
 static void why_there_is_no_answer(void **state)
 {
     (void)state;
@@ -385,6 +434,50 @@ static void why_there_is_no_answer(void **state)
     semantic_test_embedder.kind = EMBED_NONE;
     assert_int_equal(semantic_test_lookup(&question, &found), RC_EMPTY);
     semantic_test_embedder.kind = EMBED_NGRAM;
+}
+
+struct gate {
+    atomic_bool open;
+    atomic_uint inside, ended;
+};
+
+static void wait_at_gate(void *arg)
+{
+    struct gate *gate = arg;
+    atomic_fetch_add(&gate->inside, 1);
+    while (!atomic_load(&gate->open)) sched_yield();
+}
+
+static void hold_worker(void *arg)
+{
+    struct gate *gate = arg;
+    assert_int_equal(offload(wait_at_gate, gate), RC_OK);
+    atomic_fetch_add(&gate->ended, 1);
+}
+
+/* The one worker is held, its queue is full: the answer comes at once, and everything works once there is room. */
+static void a_full_queue_is_not_waited_for(void **state)
+{
+    enum { QUEUE = 16 };
+    static struct fiber_pool fibers;
+    struct gate gate = {0};
+    struct semantic_question question = semantic_test_question(1, 0, 7, 1);
+    (void)state;
+    uint64_t one = put(1, 0, 7, 1);
+    assert_int_equal(store_test_sync(), RC_OK);
+    assert_int_equal(fiber_pool_reserve(&fibers, "held", QUEUE + 1, 64 << 10, NULL), RC_OK);
+    for (unsigned i = 0; i <= QUEUE; i++) {
+        assert_int_equal(fiber_start(&fibers, hold_worker, &gate), RC_OK);
+        while (i == 0 && atomic_load(&gate.inside) == 0) sched_yield();
+    }
+    assert_int_equal(offload_waiting(), QUEUE);
+    assert_int_equal(semantic_test_lookup(&question, &found), RC_FULL);
+    assert_int_equal(atomic_load(&gate.inside), 1); /* nothing has moved meanwhile */
+    assert_int_equal(offload_waiting(), QUEUE);
+    atomic_store(&gate.open, true);
+    while (atomic_load(&gate.ended) <= QUEUE) store_test_turns(1);
+    assert_int_equal(semantic_test_lookup(&question, &found), RC_OK);
+    assert_int_equal(found.id, one);
 }
 
 /* More stores than RAM holds of codes: those above wait for background work, none is lost. */
@@ -426,7 +519,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(erase_takes_codes_and_secret, setup, teardown),
         cmocka_unit_test_setup_teardown(the_box_shares, setup, teardown),
         cmocka_unit_test_setup_teardown(the_nearest_codes, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_next_best, setup, teardown),
         cmocka_unit_test_setup_teardown(why_there_is_no_answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_full_queue_is_not_waited_for, setup, teardown),
         cmocka_unit_test_setup_teardown(more_than_can_wait, setup, teardown),
     };
     return cmocka_run_group_tests(tests, group_setup, NULL);

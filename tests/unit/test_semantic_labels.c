@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_semantic_labels.c — labels from misses, checks of hits, feedback; what outlives a restart.
  *
- * Link: -Wl,--wrap=semantic_lookup,--wrap=embed_current,--wrap=embed_text_pieces,--wrap=embed_text,--wrap=threshold_decide,--wrap=fsync
+ * Link: -Wl,--wrap=semantic_lookup,--wrap=semantic_lookup_next,--wrap=embed_current,--wrap=embed_text_pieces,--wrap=embed_text,--wrap=threshold_decide,--wrap=fsync
  */
 #include "app/gateway/feedback.h"
 #include "app/gateway/negative.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_semantic_step.c — which requests are looked up in other words, under which namespace, and what is served.
  *
- * Link: -Wl,--wrap=semantic_lookup,--wrap=embed_current,--wrap=embed_text_pieces,--wrap=embed_text
+ * Link: -Wl,--wrap=semantic_lookup,--wrap=semantic_lookup_next,--wrap=embed_current,--wrap=embed_text_pieces,--wrap=embed_text
  */
+#include "app/gateway/negative.h"
 #include "tests/unit/semantic_test.h"
 
 #include <time.h>
@@ -309,6 +310,18 @@ static void test_a_tenant_is_proven_meanwhile(void **state)
     assert_true(lookup.asked.space != space);
 }
 
+struct negation {
+    uint64_t entry;
+    const uint8_t *tenant;
+    int rc;
+};
+
+static void negate(void *arg)
+{
+    struct negation *n = arg;
+    n->rc = negative_add(n->entry, 0, n->tenant, NEGATIVE_ALWAYS);
+}
+
 static void test_past_its_time(void **state)
 {
     (void)state;
@@ -320,6 +333,61 @@ static void test_past_its_time(void **state)
     gateway_test_upstream_down();
     expect_hit(ask(KEY, "brief", "for a third moment", ""), "gone soon", "\"total_tokens\":2}}");
     gateway_test_expect("ttl=-1; detail=semantic-offline\r\n");
+    upstream_back();
+}
+
+/* What is past its time, or was reported, does not hide the next one that is near enough. */
+static void test_the_next_best(void **state)
+{
+    static const uint8_t nobody[ENTRY_TENANT_SIZE];
+    (void)state;
+    uint64_t old = store(KEY, "preset", "old one", "old answer");
+    struct timespec second = {1, 100000000};
+    nanosleep(&second, NULL);
+    uint64_t fresh = store(KEY, "preset", "fresh one", "fresh answer");
+    find_next(old, 0.99F, 0);
+    find_after(0, fresh, 0.94F, 0);
+    expect_hit(ask(KEY "Cache-Control: max-age=0\r\n", "preset", "which one", ""), "fresh answer", "s\":2}}");
+    assert_int_equal(field_number("x-larder-entry"), fresh);
+    gateway_test_expect("x-larder-similarity: 0.9400\r\n");
+    assert_int_equal(lookup.next_calls, 1);
+    expect_hit(ask(KEY, "preset", "which of them", ""), "old answer", "s\":2}}"); /* the best, where it may answer */
+    assert_int_equal(lookup.next_calls, 1);
+    struct negation n = {old, nobody, RC_EXISTS};
+    gateway_test_fiber(negate, &n);
+    assert_int_equal(n.rc, RC_OK);
+    expect_hit(ask(KEY, "preset", "which is it", ""), "fresh answer", "s\":2}}");
+    assert_int_equal(lookup.next_calls, 2);
+}
+
+static void test_where_the_next_best_ends(void **state)
+{
+    (void)state;
+    uint64_t old = store(KEY, "brief", "past", "past answer");
+    struct timespec second = {1, 100000000};
+    nanosleep(&second, NULL);
+    uint64_t fresh = store(KEY, "preset", "present", "present answer");
+    find_next(old, 0.99F, 0);
+    find_after(0, fresh, 0.92F, 0); /* below the threshold */
+    expect_miss(ask(KEY, "brief", "past one", ""), "asked one");
+    assert_int_equal(lookup.next_calls, 1);
+    find_after(0, fresh, 0.98F, 1u << GUARD_NUM);
+    find_after(1, fresh, 0.97F, 0); /* behind a veto */
+    find_next(old, 0.99F, 0);
+    expect_miss(ask(KEY, "brief", "past two", ""), "asked two");
+    assert_int_equal(lookup.next_calls, 2);
+    for (unsigned i = 0; i < SEMANTIC_NEXT_MAX; i++) find_after(i, old, 0.98F, 0);
+    expect_miss(ask(KEY, "brief", "past three", ""), "asked three");
+    assert_int_equal(lookup.next_calls, 2 + SEMANTIC_NEXT_MAX + 1);
+    find_next(old, 0.99F, 1u << GUARD_NUM); /* a veto on the best */
+    expect_miss(ask(KEY, "brief", "past four", ""), "asked four");
+    find_next(old, 0.92F, 0);
+    expect_miss(ask(KEY, "brief", "past five", ""), "asked five");
+    assert_int_equal(lookup.next_calls, 2 + SEMANTIC_NEXT_MAX + 1);
+    find_next(old, 0.99F, 0);
+    find_after(0, fresh, 0.92F, 0);
+    gateway_test_upstream_down(); /* the first still stands in */
+    expect_hit(ask(KEY, "brief", "past six", ""), "past answer", "\"total_tokens\":2}}");
     upstream_back();
 }
 
@@ -485,6 +553,8 @@ int main(void)
         T(test_a_shared_route),
         T(test_a_tenant_is_proven_meanwhile),
         T(test_past_its_time),
+        T(test_the_next_best),
+        T(test_where_the_next_best_ends),
         T(test_max_age_holds_for_other_words_too),
         T(test_offline_may_be_looser),
         T(test_a_lookup_that_cannot_be_made),
