@@ -102,7 +102,8 @@ def pulled():
     said = {(name, model): box.chat(name, stream=number % 2 == 0, model=model).said["text"]
             for number, name in enumerate(names) for model in ("gpt-test", "short")}
     time.sleep(1.2)
-    wrong, over, went, counts = [], threading.Event(), threading.Event(), {"exact": 0, "stale": 0}
+    over, went, back = (threading.Event() for _ in range(3))
+    wrong, counts = [], {"exact": 0, "stale": 0}
 
     def client(seed):
         number = seed
@@ -112,12 +113,12 @@ def pulled():
             after = went.is_set()
             reply = box.chat(name, stream=number // 24 % 2 == 0, model=model)
             kind = reply.header("x-larder-hit")
-            if reply.status != 200 or not reply.clean or (after and reply.said["text"] != said[name, model]):
+            right = reply.status == 200 and reply.clean and " to: %s " % name in reply.said["text"]
+            after = after and not back.is_set()
+            if not right or (after and reply.said["text"] != said[name, model]):
                 wrong.append("%s of %s: %r" % (name, model, reply))
             elif after:
                 counts[kind] = counts.get(kind, 0) + 1
-            elif model == "short":
-                said[name, model] = reply.said["text"]
 
     def all_asked():
         return all(box.chat(name, model="short").status == 200 for name in names)
@@ -132,6 +133,7 @@ def pulled():
     end = time.monotonic() + 4
     while time.monotonic() < end:
         refused += box.chat("new while away %d" % refused).status == 503
+    back.set()
     up.start()
     wait_until(lambda: box.chat("new once it is back").status == 200, "no fresh answer")
     over.set()
