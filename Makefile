@@ -15,7 +15,7 @@ endif
 MAKEFLAGS += --no-print-directory
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all help run model deps test tests unit e2e docs format asan tsan fuzz bench eval tidy size heapmap same clean distclean FORCE
+.PHONY: all help run model deps test tests unit e2e docs format asan tsan fuzz bench soak eval tidy size heapmap same clean distclean FORCE
 
 include tools/variant.mk
 O    := build/$(VARIANT)
@@ -228,6 +228,11 @@ bench: all $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/bench/bench_*.c))
 	@[ -f tests/bench/run.py ] || { echo 'make bench: there is no tests/bench/run.py yet' >&2; exit 2; }
 	@LARDER=$(CURDIR)/$(O)/larder python3 tests/bench/run.py $(ARGS)
 
+# ten minutes and more: not part of `make test`
+soak: all $(patsubst tests/%.c,$(O)/tests/%,$(wildcard tests/bench/bench_soak*.c))
+	@tools/need test
+	@LARDER=$(CURDIR)/$(O)/larder python3 tests/bench/soak.py $(ARGS)
+
 # the public data sets are not ours to ship: DATA names the folder that holds banking77, clinc150 and snips
 EVAL_MODEL ?= $(MODEL)
 EVAL_VENV  := build/venv-eval
@@ -281,6 +286,7 @@ help:
 	@echo 'make asan     unit, kernel and fault tests under address and undefined-behaviour sanitizers; make tsan: threads'
 	@echo 'make fuzz     each fuzz target for FUZZ_SECONDS=20'
 	@echo 'make bench    the figures of docs/benchmarks.md;  make eval DATA=folder: the quality of semantic hits'
+	@echo 'make soak     the box under load that lasts, fifteen minutes; ARGS="--seconds 60" for a shorter look'
 	@echo 'make tidy     format, clang-tidy, include arrows, ban list, lengths, heap map;  make format: rewrites the layout'
 	@echo 'make docs     brings the generated part of docs/configuration.md up to date'
 	@echo 'make size     the stripped binary against its limit;  make same: two builds, equal bytes'

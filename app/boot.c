@@ -37,7 +37,7 @@ uint64_t boot_uptime_us(void)
 
 bool boot_is_ready(void)
 {
-    return boot.ready && !boot.draining;
+    return boot.ready && !boot.draining && cache_is_settled();
 }
 
 /* ---- the end */

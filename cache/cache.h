@@ -39,6 +39,8 @@ struct cache_boot { /* what opening found, to be said to the operator */
 /* Boot. RC_VERSION: written by a newer Larder (refused, nothing touched); RC_EXISTS: another process holds it. */
 int cache_reserve(const struct cache_limits *limits);
 int cache_open(const char *data_folder, struct cache_boot *boot);
+/* False for as long as the disk takes after cache_open until the first answer could be stored. */
+bool cache_is_settled(void);
 /* Commits what waits, writes the snapshot, closes. */
 void cache_close(void);
 /* Reload: entries_max and bytes_max may shrink or grow within the reserved bounds. */

@@ -313,6 +313,11 @@ static void save_state(struct cache *cache)
     }
 }
 
+bool cache_is_settled(void)
+{
+    return !cache_self.open || writer_is_settled(&cache_self.writer);
+}
+
 void cache_close(void)
 {
     struct cache *cache = &cache_self;

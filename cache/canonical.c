@@ -309,7 +309,7 @@ static void put_plain_object(struct canonical *c, const struct json_value *objec
 }
 
 /* Its bytes count in the query only; that it stands here, around it too. */
-static void put_query(struct canonical *c, struct span text)
+void canonical_query(struct canonical *c, struct span text)
 {
     close_part(c);
     c->in_text = true;
@@ -342,7 +342,7 @@ static void put_known_object(struct canonical *c, const struct json_value *objec
         }
         canonical_name(c, members[i].name);
         if (is_query(c, &members[i]))
-            put_query(c, json_string(members[i].value));
+            canonical_query(c, json_string(members[i].value));
         else
             canonical_value(c, members[i].value, members[i].field);
     }

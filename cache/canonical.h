@@ -109,6 +109,7 @@ struct canonical_member *canonical_members(struct canonical *c, const struct jso
                                            const struct canonical_shape *shape, size_t *count);
 
 void canonical_text(struct canonical *c, struct span bytes); /* a string */
+void canonical_query(struct canonical *c, struct span text); /* a string that is the question, or a text of it */
 void canonical_object(struct canonical *c, size_t count);    /* `count` × (name, value) follow */
 void canonical_array(struct canonical *c, size_t count);
 void canonical_name(struct canonical *c, struct span name);

@@ -92,6 +92,15 @@ static void wait_for_ids(struct writer *writer)
     writer->ids_wait_us -= waited < writer->ids_wait_us ? waited : writer->ids_wait_us;
 }
 
+bool writer_is_settled(struct writer *writer)
+{
+    if (!writer->running || writer->home->read_only || atomic_load(&writer->id_limit) != 0) return true;
+    pthread_mutex_lock(&writer->lock);
+    bool failed = writer->ids_failed;
+    pthread_mutex_unlock(&writer->lock);
+    return failed;
+}
+
 /* Whether an id below the durable mark is left. Right after boot the thread may still be busy making the first block
  * durable: a slow disk shall not cost the first answers. */
 static bool ids_left(struct writer *writer)

@@ -140,6 +140,8 @@ int writer_start(struct writer *writer, struct entries *entries, struct home *ho
 /* Writes what waits, as far as the disk lets it, and ends the thread. */
 void writer_stop(struct writer *writer);
 void writer_sync_interval(struct writer *writer, uint64_t sync_us);
+/* False until the first block of ids is durable, or cannot be made so: a put would wait for the disk, or be refused. */
+bool writer_is_settled(struct writer *writer);
 
 /* RC_OK when writer_put would take the entry now, and `deletes` ids besides. RC_FULL, RC_READ_ONLY, RC_TOO_LARGE. */
 int writer_fits(struct writer *writer, const struct entry_new *entry, unsigned deletes);

@@ -34,7 +34,7 @@ struct template
 enum view view_wanted(const struct question *q)
 {
     if (!(q->flags & QUESTION_STREAM)) return VIEW_OBJECT;
-    bool usage = q->dialect == DIALECT_OPENAI && (q->flags & QUESTION_INCLUDE_USAGE);
+    bool usage = dialect_has_usage_chunk(q->dialect) && (q->flags & QUESTION_INCLUDE_USAGE);
     return usage ? VIEW_STREAM_USAGE : VIEW_STREAM;
 }
 
@@ -48,12 +48,12 @@ int answer_view(enum dialect dialect, enum entry_form form, enum view view, stru
 {
     bool as_stored = form == ENTRY_OBJECT
                          ? view == VIEW_OBJECT
-                         : view == VIEW_STREAM_USAGE || (view == VIEW_STREAM && dialect != DIALECT_OPENAI);
+                         : view == VIEW_STREAM_USAGE || (view == VIEW_STREAM && !dialect_has_usage_chunk(dialect));
     if (as_stored) {
         *out = body;
         return RC_OK;
     }
-    size_t room = replay_bound(body.size);
+    size_t room = replay_bound(dialect, body.size);
     char *buffer = arena_take(arena, room, 1);
     if (!buffer) return RC_FULL;
     struct text text = text_on(buffer, room);
@@ -282,7 +282,7 @@ int answer_shortcut_stored(struct request *r)
     if (answer.meta.chain_link != 0) return RC_NOT_FOUND;
     enum view view = (enum view)s.variant;
     enum entry_form form = (enum entry_form)answer.meta.form;
-    if (answer_view(r->dialect, form, view, answer.body, r->x->arena, &body) != RC_OK) return RC_NOT_FOUND;
+    if (answer_view(request_wire(r), form, view, answer.body, r->x->arena, &body) != RC_OK) return RC_NOT_FOUND;
     if (hot_put(&answer.meta, s.variant, HOT_HEAD_ROOM, body, &hot) != RC_OK) return RC_NOT_FOUND;
     if (!template_make(hot, r->dialect, view)) return RC_NOT_FOUND;
     shortcut_send(r, &s, hot);
@@ -398,7 +398,7 @@ static int serve_cold(struct request *r, enum view view, int64_t age_s, int64_t 
         r->have_stale = true;
         return RC_NOT_FOUND;
     }
-    rc = answer_view(r->dialect, (enum entry_form)answer.meta.form, view, answer.body, r->x->arena, &body);
+    rc = answer_view(request_wire(r), (enum entry_form)answer.meta.form, view, answer.body, r->x->arena, &body);
     if (rc != RC_OK) {
         log_warn("gateway", "entry %llu cannot be replayed in the form asked for: %s", (unsigned long long)r->found.id,
                  rc_name(rc));
@@ -447,7 +447,7 @@ static bool may_answer(const struct request *r, const struct entry_meta *meta, s
     int64_t ttl_s = answer_ttl(r, meta->ttl_s);
     c->ttl_s = ttl_s - c->age_s;
     c->cost = meta->cost;
-    return theirs && meta->dialect == r->dialect && !(meta->flags & ENTRY_TOOL_CALLS) && c->ttl_s >= 0 &&
+    return theirs && meta->dialect == request_wire(r) && !(meta->flags & ENTRY_TOOL_CALLS) && c->ttl_s >= 0 &&
            directives_allow(&r->directives, c->age_s, ttl_s) && !answer_is_too_late(r, meta);
 }
 
@@ -467,7 +467,7 @@ static int take_cold(struct request *r, struct composed *c)
     /* What was removed while this waited is not served. */
     if (!cache_has(c->entry) || !may_answer(r, &answer.meta, c)) return RC_NOT_FOUND;
     enum entry_form form = (enum entry_form)answer.meta.form;
-    if (answer_view(r->dialect, form, c->view, answer.body, r->x->arena, &c->body) != RC_OK) return RC_NOT_FOUND;
+    if (answer_view(request_wire(r), form, c->view, answer.body, r->x->arena, &c->body) != RC_OK) return RC_NOT_FOUND;
     (void)hot_put(&answer.meta, c->view, HOT_HEAD_ROOM, c->body, &hot);
     return RC_OK;
 }
@@ -533,7 +533,7 @@ int answer_pack_object(const struct request *r, bool any, struct arena *arena, s
     char *buffer = arena_take(arena, room, 1);
     if (!buffer) return RC_NOT_FOUND;
     struct text text = text_on(buffer, room);
-    reply_object(r->dialect, span_text(r->id), r->question.model, clock_wall_us() / CLOCK_SECOND, answer, &text);
+    reply_object(request_wire(r), span_text(r->id), r->question.model, clock_wall_us() / CLOCK_SECOND, answer, &text);
     *object = text_span(&text);
     return text.truncated ? RC_NOT_FOUND : RC_OK;
 }
@@ -544,7 +544,7 @@ int answer_pack(struct request *r, bool any)
     struct reply reply;
     float similarity;
     if (answer_pack_object(r, any, r->x->arena, &object, &similarity) != RC_OK ||
-        answer_view(r->dialect, ENTRY_OBJECT, view_wanted(&r->question), object, r->x->arena, &body) != RC_OK)
+        answer_view(request_wire(r), ENTRY_OBJECT, view_wanted(&r->question), object, r->x->arena, &body) != RC_OK)
         return RC_NOT_FOUND;
     reply_defaults(&reply, 200);
     reply.hit = HIT_PACK;

@@ -27,6 +27,15 @@ static void put_content(struct text *out, const struct json_value *content)
     while (json_next(&walk)) put_piece(out, json_string(json_get(walk.value, "text")));
 }
 
+/* The texts of a response's messages. */
+static void put_output(struct text *out, const struct json_value *output)
+{
+    struct json_walk walk = json_walk(output);
+    while (json_next(&walk))
+        if (span_equal(json_string(json_get(walk.value, "type")), SPAN("message")))
+            put_content(out, json_get(walk.value, "content"));
+}
+
 int compare_text(enum dialect dialect, enum entry_form form, struct span body, struct arena *arena, struct span *text)
 {
     const struct json_value *root;
@@ -39,6 +48,8 @@ int compare_text(enum dialect dialect, enum entry_form form, struct span body, s
     struct text out = text_on(bytes, object.size + 1);
     if (dialect == DIALECT_OPENAI)
         put_content(&out, json_get(json_get(json_at(json_get(root, "choices"), 0), "message"), "content"));
+    else if (dialect == WIRE_RESPONSES)
+        put_output(&out, json_get(root, "output"));
     else
         put_content(&out, json_get(root, "content"));
     *text = text_span(&out);

@@ -6,6 +6,7 @@
 #include "app/gateway/answer.h"
 #include "app/gateway/deferred_row.h"
 #include "app/gateway/reply.h"
+#include "app/gateway/tenants.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 #include "platform/log.h"
@@ -24,13 +25,15 @@ static void put_id(struct text *out, const struct deferred_row *row)
 
 static void put_state(struct text *out, const struct deferred_row *row)
 {
+    uint64_t asked_s = row->asked_us / CLOCK_SECOND;
     text_put_text(out, "{\"id\":\"");
     put_id(out, row);
-    text_format(out, "\",\"object\":\"larder.deferred\",\"status\":\"%s\",\"tries\":%u,\"created_at\":%llu",
-                row->state == DEFERRED_ANSWERED ? "answered" : "waiting", row->tries,
-                (unsigned long long)(row->asked_us / CLOCK_SECOND));
-    text_format(out, ",\"expires_at\":%llu,\"location\":\"/larder/v1/deferred/",
-                (unsigned long long)(row->asked_us / CLOCK_SECOND + DEFERRED_KEEP_S));
+    text_format(out, "\",\"object\":\"larder.deferred\",\"status\":\"%s\",\"tries\":%u,\"created_at\":",
+                row->state == DEFERRED_ANSWERED ? "answered" : "waiting", row->tries);
+    text_put_u64(out, asked_s);
+    text_put_text(out, ",\"expires_at\":");
+    text_put_u64(out, asked_s + DEFERRED_KEEP_S);
+    text_put_text(out, ",\"location\":\"/larder/v1/deferred/");
     put_id(out, row);
     text_put_text(out, "\"}\n");
 }
@@ -49,6 +52,17 @@ static int put_accepted(const struct deferred_row *row, struct arena *arena, str
     return RC_OK;
 }
 
+static void put_tenant(struct text *out, const uint8_t *tenant)
+{
+    struct tenant_view view;
+    for (unsigned i = 0; tenant_at(i, &view); i++)
+        if (memcmp(view.tenant.id, tenant, sizeof view.tenant.id) == 0) {
+            text_format(out, "%.*s (%s)", SPAN_ARG(view.name), view.state);
+            return;
+        }
+    text_put_text(out, "gone");
+}
+
 void deferred_list(struct text *out)
 {
     static const char *const states[] = {"", "", "waiting", "answered"};
@@ -60,7 +74,7 @@ void deferred_list(struct text *out)
         put_id(out, row);
         http_date(row->asked_us, date);
         text_format(out, "  %s  %-8s  tries=%u  tenant=", date, states[row->state], row->tries);
-        text_put_hex(out, row->tenant, 4);
+        put_tenant(out, row->tenant);
         text_put_char(out, '\n');
         count++;
     }
@@ -240,10 +254,11 @@ static int reply_recorded(struct request *r, struct span bytes)
     if (body.size != head->content_length) return RC_CORRUPT;
     enum view view = (enum view)(number_in(head, "x-larder-view") % VIEWS);
     enum entry_form form = number_in(head, "x-larder-form") ? ENTRY_STREAM : ENTRY_OBJECT;
-    r->dialect = (enum dialect)(number_in(head, "x-larder-dialect") % DIALECTS);
+    r->wire = (enum dialect)(number_in(head, "x-larder-dialect") % WIRES);
+    r->dialect = dialect_family(r->wire);
     reply_defaults(&reply, head->status);
     if (head->status == 200) {
-        (void)answer_view(r->dialect, form, view, body, r->x->arena, &body);
+        (void)answer_view(request_wire(r), form, view, body, r->x->arena, &body);
         reply.hit = HIT_EXACT;
         reply.cache_status = "hit; detail=deferred";
         reply.age_s = answer_age(number_in(head, "x-larder-answered"), clock_wall_us());

@@ -85,7 +85,8 @@ static int write_answer(const struct deferred_row *row, const struct request *r,
     struct text out = text_on(bytes, room);
     text_format(&out, "HTTP/1.1 %u %s\r\nx-larder-answered: %llu\r\nx-larder-form: %d\r\n", a->status,
                 http_reason(a->status), (unsigned long long)clock_wall_us(), a->form == ENTRY_STREAM);
-    text_format(&out, "x-larder-view: %d\r\nx-larder-dialect: %d\r\n", (int)view_wanted(&r->question), (int)r->dialect);
+    text_format(&out, "x-larder-view: %d\r\nx-larder-dialect: %d\r\n", (int)view_wanted(&r->question),
+                (int)request_wire(r));
     bool stream = a->status == 200 && view_is_stream(view_wanted(&r->question));
     text_format(&out, "Content-Type: %s\r\nContent-Length: %zu\r\n\r\n",
                 stream                                ? "text/event-stream; charset=utf-8"

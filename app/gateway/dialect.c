@@ -5,8 +5,12 @@
 
 const struct dialect_table *dialect_table(enum dialect dialect)
 {
-    static const struct dialect_table *const tables[DIALECTS] = {&dialect_openai, &dialect_anthropic};
-    CHECK(dialect < DIALECTS);
+    static const struct dialect_table *const tables[WIRES] = {
+        [DIALECT_OPENAI] = &dialect_openai,          [DIALECT_ANTHROPIC] = &dialect_anthropic,
+        [WIRE_COMPLETIONS] = &dialect_completions,   [WIRE_RESPONSES] = &dialect_responses,
+        [WIRE_COUNT_TOKENS] = &dialect_count_tokens,
+    };
+    CHECK(dialect < WIRES);
     return tables[dialect];
 }
 

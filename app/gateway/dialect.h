@@ -16,9 +16,31 @@
 #include "platform/json.h"
 #include "platform/text.h"
 
-enum dialect { DIALECT_OPENAI, DIALECT_ANTHROPIC, DIALECTS };
+/* A provider speaks one of the DIALECTS. A WIRE is the form of question and answer at one endpoint: that of the dialect's
+ * own chat endpoint, or one of the others. The functions for requests, replies and replay take either. */
+enum dialect {
+    DIALECT_OPENAI,
+    DIALECT_ANTHROPIC,
+    DIALECTS,
+    WIRE_COMPLETIONS = DIALECTS, /* OpenAI's legacy /v1/completions */
+    WIRE_RESPONSES,              /* OpenAI's /v1/responses */
+    WIRE_COUNT_TOKENS,           /* Anthropic's /v1/messages/count_tokens */
+    WIRES,
+};
 
-const char *dialect_name(enum dialect dialect); /* "openai", "anthropic" */
+/* Whose endpoint it is: for errors, request ids, routes. */
+static inline enum dialect dialect_family(enum dialect wire)
+{
+    return wire == DIALECT_ANTHROPIC || wire == WIRE_COUNT_TOKENS ? DIALECT_ANTHROPIC : DIALECT_OPENAI;
+}
+
+/* Streams end with [DONE], and the usage comes in a chunk of its own to who asked for it. */
+static inline bool dialect_has_usage_chunk(enum dialect wire)
+{
+    return wire == DIALECT_OPENAI || wire == WIRE_COMPLETIONS;
+}
+
+const char *dialect_name(enum dialect dialect); /* "openai", "anthropic", … */
 
 /* ---- requests */
 
@@ -37,14 +59,16 @@ enum question_flags {
                                         tools, media, n > 1, schema: packs may answer */
     QUESTION_USAGE_SPLICED = 1 << 11, /* app's own: include_usage was added upstream */
     QUESTION_CUT = 1 << 12,           /* the query's text is longer than ENTRY_QUERY_MAX */
+    QUESTION_EXACT = 1 << 13,         /* of an endpoint whose answers only the same request gets */
 };
 
 struct question {
     enum dialect dialect;
     unsigned flags;
     const char *bypass; /* why neither looked up nor stored ("conversation", "web_search_options" …; static), or NULL */
-    struct span model; /* in the arena */
-    struct span query; /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
+    struct span model;    /* in the arena */
+    struct span query;    /* text of the last user message, parts joined by LF, in the arena, at most ENTRY_QUERY_MAX */
+    struct span previous; /* id of the answer that the question goes on from, in the arena; empty: none */
     struct request_parts parts; /* short digests, for the miss reason */
     struct digest digest;       /* identity */
     struct hash128 apart;       /* of everything but the query's text, under the context's key; zero without one */
@@ -113,7 +137,7 @@ int replay_stream_from_object(enum dialect dialect, struct span object, bool inc
 /* An OpenAI stream without its usage chunk. `usage: null` on the other chunks stays, as in the live relay. */
 int replay_strip_usage(struct span stream, struct json_scratch *scratch, struct text *out);
 /* Room that the functions above need, but for replies of thousands of tiny choices or calls (then RC_TOO_LARGE). */
-size_t replay_bound(size_t stored_size);
+size_t replay_bound(enum dialect dialect, size_t stored_size);
 
 /* A fresh reply in object form around a text (packs). */
 void reply_object(enum dialect dialect, struct span id, struct span model, uint64_t created_s, struct span answer,
@@ -138,6 +162,9 @@ enum { MODELS_MAX = 1024 };
 int models_read(struct span body, struct json_scratch *scratch, struct arena *arena, struct model_entry *models,
                 unsigned max, unsigned *count, bool *has_more);
 /* Each id once, the first one stands; `larder` is always there. */
+/* One of them as GET /v1/models/ID gives it; false: it is not there. */
+bool models_write_one(enum dialect dialect, const struct model_entry *models, unsigned count, struct span id,
+                      struct text *out);
 void models_write(enum dialect dialect, const struct model_entry *models, unsigned count, struct text *out);
 
 #endif

@@ -83,6 +83,19 @@ static const struct span own_tools[] = {
 
 const struct dialect_table dialect_anthropic = {
     .name = TABLE_TEXT("anthropic"),
+    .messages = TABLE_TEXT("messages"),
+    .envelope = SHAPE(envelope_fields),
+    .content_types = content_types,
+    .content_type_count = TABLE_COUNT(content_types),
+    .own_tools = own_tools,
+    .own_tool_count = TABLE_COUNT(own_tools),
+};
+
+/* The same body; its answer is a number. */
+const struct dialect_table dialect_count_tokens = {
+    .name = TABLE_TEXT("count_tokens"),
+    .messages = TABLE_TEXT("messages"),
+    .flags = QUESTION_EXACT,
     .envelope = SHAPE(envelope_fields),
     .content_types = content_types,
     .content_type_count = TABLE_COUNT(content_types),

@@ -92,6 +92,7 @@ static const struct span live_models[] = {
 
 const struct dialect_table dialect_openai = {
     .name = TABLE_TEXT("openai"),
+    .messages = TABLE_TEXT("messages"),
     .envelope = SHAPE(envelope_fields),
     .content_types = content_types,
     .content_type_count = TABLE_COUNT(content_types),

@@ -26,8 +26,10 @@ enum field_note {
     NOTE_FORMAT,        /* {"type": …}: a schema or JSON mode */
     NOTE_OUTPUT_CONFIG, /* {"format": {"type": …}} */
     NOTE_MODALITIES,
-    NOTE_PROMPT, /* a stored prompt: mutable unless its version is given */
-    NOTE_IF_SET, /* present, not null, not []: bypasses the cache under its own name */
+    NOTE_PREVIOUS,     /* id of the answer before */
+    NOTE_CONVERSATION, /* its id, or an object with it: mutable */
+    NOTE_PROMPT,       /* a stored prompt: mutable unless its version is given */
+    NOTE_IF_SET,       /* present, not null, not []: bypasses the cache under its own name */
     NOTE_IF_TRUE,
     NOTES,
 };
@@ -40,6 +42,9 @@ struct content_type {
 
 struct dialect_table {
     struct span name;
+    struct span messages; /* the field that holds them, as errors name it */
+    bool text_allowed;    /* it may be one string: the question itself */
+    unsigned flags;       /* of every question: enum question_flags */
     struct canonical_shape envelope;
     const struct content_type *content_types; /* any other type is QUESTION_MEDIA */
     unsigned content_type_count;
@@ -50,7 +55,8 @@ struct dialect_table {
     unsigned live_model_count;
 };
 
-extern const struct dialect_table dialect_openai, dialect_anthropic;
+extern const struct dialect_table dialect_openai, dialect_anthropic, dialect_completions, dialect_responses,
+    dialect_count_tokens;
 const struct dialect_table *dialect_table(enum dialect dialect);
 
 #define TABLE_COUNT(array) (sizeof(array) / sizeof *(array))

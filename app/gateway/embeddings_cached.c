@@ -7,200 +7,33 @@
 #include "app/gateway/answer.h"
 #include "app/gateway/directives.h"
 #include "app/gateway/embedding_vector.h"
+#include "app/gateway/embeddings_batch.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/tenants.h"
 #include "app/gateway/upstream_call.h"
 #include "cache/cache.h"
-#include "cache/canonical.h"
 #include "platform/clock.h"
-#include "platform/crypto.h"
 #include "platform/offload.h"
 
 enum {
-    INPUTS_MAX = 2048,    /* the API takes so many */
-    DIM_SUPPOSED = 3072,  /* where `dimensions` does not say: the largest of today's models */
-    NUMBER_SUPPOSED = 22, /* bytes of one number in a provider's reply, white space included */
-    ITEM_AROUND = 128,    /* bytes of a reply around one vector */
+    ITEM_AROUND = 64, /* bytes of our reply around one vector */
     STATUS_MAX = 96,
     MESSAGE_MAX = 320,
 };
 
-struct item {
-    struct digest digest;
-    struct cache_found found;
-    struct span query;  /* the text's beginning, for who looks at the store; empty for tokens */
-    struct span vector; /* empty: not known yet */
-    bool stored;        /* there is an entry, fresh or not */
-    bool fresh;         /* the vector has just come */
-};
-
-struct batch {
-    struct request *r;
-    struct span scope;
-    struct item *items;
-    unsigned count, missing, hits;
-    bool single, base64, lookup, keep;
-    uint64_t dimensions;
-    int64_t age_s, ttl_s; /* of the oldest one served; what is left of the shortest */
-    bool stale;
-    /* of the calls */
-    struct flight_fetched fetched;
-    unsigned calls;
-    struct span usage, model; /* in the arena */
-    int64_t prompt_tokens, total_tokens;
-};
-
-/* ---- who asks for what */
-
-static const struct canonical_field fields[] = {
-    {CANONICAL_NAME("model"), 0, PART_MODEL, 0, NULL},
-    {CANONICAL_NAME("input"), CANONICAL_IGNORED, PART_QUERY, 0, NULL},
-    {CANONICAL_NAME("encoding_format"), CANONICAL_IGNORED, PART_PARAMETERS, 0, NULL},
-    {CANONICAL_NAME("user"), CANONICAL_IGNORED, PART_PARAMETERS, 0, NULL},
-};
-static const struct canonical_shape envelope = {fields, sizeof fields / sizeof fields[0], false};
-
-/* What all inputs of the request have in common. */
-static int identify(struct batch *b, const struct json_value *root, struct digest *common)
-{
-    struct canonical c;
-    struct request_parts parts;
-    size_t count, mark = arena_mark(b->r->x->arena);
-    canonical_start(&c, b->r->x->arena, NULL);
-    canonical_text(&c, SPAN("larder embedding 1"));
-    canonical_text(&c, b->scope);
-    struct canonical_member *members = canonical_members(&c, root, &envelope, &count);
-    for (size_t i = 0; !c.failed && i < count; i++) {
-        if (members[i].field && (members[i].field->flags & CANONICAL_IGNORED)) continue;
-        canonical_name(&c, members[i].name);
-        canonical_value(&c, members[i].value, members[i].field);
-    }
-    int rc = canonical_finish(&c, common, &parts);
-    arena_rewind(b->r->x->arena, mark);
-    return rc == RC_OK && c.duplicate ? RC_INVALID : rc;
-}
-
-static bool all_numbers(const struct json_value *array)
-{
-    struct json_walk walk = json_walk(array);
-    while (json_next(&walk))
-        if (json_kind(walk.value) != JSON_NUMBER) return false;
-    return json_count(array) > 0;
-}
-
-static bool is_input(const struct json_value *v)
-{
-    return json_kind(v) == JSON_STRING || (json_kind(v) == JSON_ARRAY && all_numbers(v));
-}
-
-/* The number of inputs; 0: a form that is not understood, the provider may say what is wrong. */
-static size_t count_inputs(const struct json_value *input)
-{
-    if (is_input(input)) return 1;
-    if (json_kind(input) != JSON_ARRAY) return 0;
-    struct json_walk walk = json_walk(input);
-    while (json_next(&walk))
-        if (!is_input(walk.value)) return 0;
-    return json_count(input);
-}
-
-static void digest_of(const struct digest *common, const struct json_value *input, struct digest *digest)
-{
-    struct sha256 h;
-    struct span text = json_string(input);
-    bool words = json_kind(input) == JSON_STRING;
-    sha256_start(&h);
-    sha256_add(&h, common->bytes, sizeof common->bytes);
-    sha256_add(&h, words ? "text" : "ints", 4);
-    if (words) sha256_add(&h, text.data, text.size);
-    for (struct json_walk walk = json_walk(words ? NULL : input); json_next(&walk);) {
-        struct span number = json_number_text(walk.value);
-        sha256_add(&h, number.data, number.size);
-        sha256_add(&h, ",", 1);
-    }
-    sha256_finish(&h, digest->bytes);
-}
-
-static int take_input(struct batch *b, const struct digest *common, const struct json_value *input)
-{
-    enum { SHOWN = 200 };
-    struct item *item = &b->items[b->count++];
-    struct span text = json_string(input);
-    *item = (struct item){0};
-    digest_of(common, input, &item->digest);
-    size_t shown = text.size < SHOWN ? text.size : SHOWN;
-    while (shown > 0 && shown < text.size && ((unsigned char)text.data[shown] & 0xC0) == 0x80) shown--;
-    item->query = arena_copy(b->r->x->arena, span_of(text.data ? text.data : "", shown));
-    return item->query.data ? RC_OK : RC_FULL;
-}
-
-/* Bytes that a provider's reply has at most for one input, as far as can be said beforehand. */
-static size_t reply_size(const struct batch *b)
-{
-    size_t dim = b->dimensions ? (size_t)b->dimensions : DIM_SUPPOSED;
-    return ITEM_AROUND + dim * (b->base64 ? 6 : NUMBER_SUPPOSED);
-}
-
-static bool read_form(struct batch *b, const struct json_value *root)
-{
-    const struct json_value *format = json_get(root, "encoding_format"), *dimensions = json_get(root, "dimensions");
-    int64_t number = 0;
-    if (json_kind(format) > JSON_NULL) {
-        b->base64 = span_equal(json_string(format), SPAN("base64"));
-        if (!b->base64 && !span_equal(json_string(format), SPAN("float"))) return false;
-    }
-    if (json_kind(dimensions) > JSON_NULL &&
-        (json_i64(dimensions, &number) != RC_OK || number <= 0 || number > VECTOR_DIM_MAX))
-        return false;
-    b->dimensions = (uint64_t)number;
-    return true;
-}
-
-static int read_items(struct batch *b, const struct json_value *root)
-{
-    struct digest common;
-    const struct json_value *input = json_get(root, "input");
-    size_t count = count_inputs(input);
-    if (count == 0 || count > INPUTS_MAX) return RC_INVALID;
-    if (count * reply_size(b) > EMBEDDINGS_ROOM * b->r->config->limits.parse_max) return RC_TOO_LARGE;
-    b->single = is_input(input);
-    b->items = arena_take(b->r->x->arena, count * sizeof *b->items, _Alignof(struct item));
-    if (!b->items) return RC_FULL;
-    int rc = identify(b, root, &common);
-    if (rc == RC_OK && b->single) return take_input(b, &common, input);
-    for (struct json_walk walk = json_walk(input); rc == RC_OK && json_next(&walk);)
-        rc = take_input(b, &common, walk.value);
-    return rc;
-}
-
-/* RC_OK, or why it passes. Nothing points into the scratch afterwards. */
-static int read_batch(struct batch *b)
-{
-    struct request *r = b->r;
-    const struct json_value *root;
-    if (json_parse(&gateway.scratch, r->body, &root, NULL) != RC_OK) return RC_INVALID;
-    struct span model = json_string(json_get(root, "model"));
-    if (model.size == 0 || !read_form(b, root)) return RC_INVALID;
-    r->question.model = arena_copy(r->x->arena, model);
-    if (!r->question.model.data) return RC_FULL;
-    r->route = gateway_route(r->config, r->dialect, r->question.model);
-    if (!r->route || !r->route->provider_count) return RC_NOT_FOUND;
-    b->scope = gateway_scope(r);
-    return b->scope.data ? read_items(b, root) : RC_FULL;
-}
-
 /* ---- from the store */
 
-static void note_age(struct batch *b, int64_t age_s, int64_t ttl_s)
+static void note_age(struct embeddings_batch *b, int64_t age_s, int64_t ttl_s)
 {
     if (b->hits == 0 || ttl_s - age_s < b->ttl_s) b->ttl_s = ttl_s - age_s;
     if (b->hits == 0 || age_s > b->age_s) b->age_s = age_s;
     b->hits++;
 }
 
-static bool may_serve(const struct batch *b, const struct item *item, bool offline, int64_t *age_s, int64_t *ttl_s)
+static bool may_serve(const struct embeddings_batch *b, const struct embeddings_item *item, bool offline,
+                      int64_t *age_s, int64_t *ttl_s)
 {
     const struct request *r = b->r;
     *age_s = answer_age(item->found.created_us, clock_wall_us());
@@ -211,7 +44,7 @@ static bool may_serve(const struct batch *b, const struct item *item, bool offli
     return *age_s - *ttl_s <= patience;
 }
 
-static void look(struct batch *b, struct item *item, bool offline)
+static void look(struct embeddings_batch *b, struct embeddings_item *item, bool offline)
 {
     struct cache_answer answer;
     int64_t age_s, ttl_s;
@@ -227,7 +60,7 @@ static void look(struct batch *b, struct item *item, bool offline)
     cache_touch(item->found.id);
 }
 
-static void look_for_all(struct batch *b, bool offline)
+static void look_for_all(struct embeddings_batch *b, bool offline)
 {
     b->missing = 0;
     for (unsigned i = 0; i < b->count; i++) {
@@ -239,7 +72,7 @@ static void look_for_all(struct batch *b, bool offline)
 /* ---- from the provider */
 
 /* The `most` next missing inputs from `from` on; *next: where to go on. */
-static void put_missing(const struct batch *b, const struct json_value *input, unsigned from, unsigned most,
+static void put_missing(const struct embeddings_batch *b, const struct json_value *input, unsigned from, unsigned most,
                         unsigned *next, struct text *out)
 {
     unsigned index = 0, put = 0;
@@ -254,7 +87,7 @@ static void put_missing(const struct batch *b, const struct json_value *input, u
 }
 
 /* The body as it came when it asks for nothing else; else with `input` cut down and every other member as it was. */
-static int compose(struct batch *b, struct span whole, unsigned from, unsigned most, unsigned *next)
+static int compose(struct embeddings_batch *b, struct span whole, unsigned from, unsigned most, unsigned *next)
 {
     const struct json_value *root;
     struct request *r = b->r;
@@ -280,14 +113,15 @@ static int compose(struct batch *b, struct span whole, unsigned from, unsigned m
 }
 
 /* The item that the reply's `index` means among those asked for. */
-static struct item *asked_item(const struct batch *b, unsigned from, unsigned next, uint64_t index)
+static struct embeddings_item *asked_item(const struct embeddings_batch *b, unsigned from, unsigned next,
+                                          uint64_t index)
 {
     for (unsigned i = from; i < next; i++)
         if (b->items[i].vector.size == 0 && index-- == 0) return &b->items[i];
     return NULL;
 }
 
-static int take_usage(struct batch *b, const struct json_value *usage)
+static int take_usage(struct embeddings_batch *b, const struct json_value *usage)
 {
     int64_t number;
     enum { USAGE_MAX = 1024 };
@@ -302,7 +136,8 @@ static int take_usage(struct batch *b, const struct json_value *usage)
 }
 
 /* All vectors are read before one is taken over: `index` counts those that were missing. */
-static int take_data(struct batch *b, const struct json_value *data, unsigned from, unsigned next, size_t asked)
+static int take_data(struct embeddings_batch *b, const struct json_value *data, unsigned from, unsigned next,
+                     size_t asked)
 {
     struct span *vectors = arena_take_zeroed(b->r->x->arena, asked * sizeof *vectors, _Alignof(struct span));
     if (!vectors) return RC_FULL;
@@ -316,14 +151,14 @@ static int take_data(struct batch *b, const struct json_value *data, unsigned fr
         if (rc != RC_OK) return rc;
     }
     for (size_t i = asked; i-- > 0;) { /* the last first: this changes who is missing */
-        struct item *item = asked_item(b, from, next, i);
+        struct embeddings_item *item = asked_item(b, from, next, i);
         item->vector = vectors[i];
         item->fresh = true;
     }
     return RC_OK;
 }
 
-static int take_reply(struct batch *b, unsigned from, unsigned next)
+static int take_reply(struct embeddings_batch *b, unsigned from, unsigned next)
 {
     const struct json_value *root;
     size_t asked = 0;
@@ -336,7 +171,7 @@ static int take_reply(struct batch *b, unsigned from, unsigned next)
     return rc;
 }
 
-static void store(const struct batch *b, const struct item *item)
+static void store(const struct embeddings_batch *b, const struct embeddings_item *item)
 {
     const struct request *r = b->r;
     uint64_t id;
@@ -360,9 +195,9 @@ static bool is_answer(const struct flight_fetched *fetched)
 }
 
 /* One call for the next missing inputs. RC_OK: taken over; RC_INVALID: `fetched` is another reply than asked for. */
-static int fetch_some(struct batch *b, struct span whole, unsigned *from)
+static int fetch_some(struct embeddings_batch *b, struct span whole, unsigned *from)
 {
-    size_t most = b->r->config->limits.parse_max / reply_size(b);
+    size_t most = b->r->config->limits.parse_max / embeddings_reply_size(b);
     unsigned first = *from;
     int rc = compose(b, whole, first, most ? (unsigned)most : 1, from);
     if (rc == RC_OK) rc = flight_fetch(b->r, &b->fetched);
@@ -376,7 +211,7 @@ static int fetch_some(struct batch *b, struct span whole, unsigned *from)
     return rc;
 }
 
-static int fetch_missing(struct batch *b)
+static int fetch_missing(struct embeddings_batch *b)
 {
     struct span whole = b->r->body;
     int rc = RC_OK;
@@ -390,7 +225,7 @@ static int fetch_missing(struct batch *b)
 /* ---- the reply */
 
 struct writing {
-    struct batch *b;
+    struct embeddings_batch *b;
     struct text *out;
 };
 
@@ -406,7 +241,7 @@ static void write_data(void *arg)
     }
 }
 
-static void put_usage(const struct batch *b, struct text *out)
+static void put_usage(const struct embeddings_batch *b, struct text *out)
 {
     if (b->calls == 1 && b->usage.size) {
         text_put_span(out, b->usage);
@@ -420,7 +255,7 @@ static void put_usage(const struct batch *b, struct text *out)
 }
 
 /* Numbers take long to write: a job of the pool, or here when its queue is full. */
-static int compose_reply(struct batch *b, struct span *body)
+static int compose_reply(struct embeddings_batch *b, struct span *body)
 {
     size_t room = 256 + b->model.size * 6 + b->usage.size;
     for (unsigned i = 0; i < b->count; i++) room += ITEM_AROUND + embedding_vector_room(b->items[i].vector, b->base64);
@@ -439,7 +274,8 @@ static int compose_reply(struct batch *b, struct span *body)
     return out.truncated ? RC_TOO_LARGE : RC_OK;
 }
 
-static void refuse(struct batch *b, unsigned status, const char *code, const char *cache_status, struct span message)
+static void refuse(struct embeddings_batch *b, unsigned status, const char *code, const char *cache_status,
+                   struct span message)
 {
     struct reply reply;
     reply_defaults(&reply, status);
@@ -450,13 +286,13 @@ static void refuse(struct batch *b, unsigned status, const char *code, const cha
     reply_error_with(b->r, &reply, code, message);
 }
 
-static void refuse_memory(struct batch *b)
+static void refuse_memory(struct embeddings_batch *b)
 {
     refuse(b, 503, "overloaded", "fwd=miss", SPAN("The box has no room left for this request; try again in a moment."));
 }
 
 /* What the provider said, as it said it. */
-static void pass_on(struct batch *b, const char *cache_status)
+static void pass_on(struct embeddings_batch *b, const char *cache_status)
 {
     struct reply reply;
     const struct flight_fetched *f = &b->fetched;
@@ -473,7 +309,7 @@ static void pass_on(struct batch *b, const char *cache_status)
     reply_body(b->r, &reply, f->body);
 }
 
-static void answer(struct batch *b, unsigned served)
+static void answer(struct embeddings_batch *b, unsigned served)
 {
     char status[STATUS_MAX];
     struct reply reply;
@@ -509,7 +345,7 @@ static void answer(struct batch *b, unsigned served)
 
 /* ---- when it cannot be had */
 
-static void say_offline(struct batch *b)
+static void say_offline(struct embeddings_batch *b)
 {
     char message[MESSAGE_MAX];
     struct text out = text_on(message, sizeof message);
@@ -520,7 +356,7 @@ static void say_offline(struct batch *b)
     refuse(b, 503, "offline", "fwd=miss", text_span(&out));
 }
 
-static void say_unpaid(struct batch *b)
+static void say_unpaid(struct embeddings_batch *b)
 {
     if (b->r->tenant.kind == TENANT_VIRTUAL)
         refuse(b, 503, "no_provider_key", "fwd=miss",
@@ -530,7 +366,7 @@ static void say_unpaid(struct batch *b)
                SPAN("No credential came with this request that a provider of this route takes: send an API key."));
 }
 
-static void say_failed(struct batch *b, int rc)
+static void say_failed(struct embeddings_batch *b, int rc)
 {
     if (rc == RC_CANCELLED)
         exchange_abort(b->r->x); /* the client is gone */
@@ -553,7 +389,7 @@ static void say_failed(struct batch *b, int rc)
 }
 
 /* A stored vector past its time is better than a provider's own failure; only for all of them. */
-static bool answer_stale(struct batch *b, int rc)
+static bool answer_stale(struct embeddings_batch *b, int rc)
 {
     bool failed = rc == RC_UNREACHABLE || rc == RC_DENIED || (rc == RC_INVALID && b->fetched.status >= 500);
     if (!failed || !b->lookup || b->calls > (rc == RC_INVALID)) return false;
@@ -564,7 +400,7 @@ static bool answer_stale(struct batch *b, int rc)
     return true;
 }
 
-static void ask(struct batch *b)
+static void ask(struct embeddings_batch *b)
 {
     unsigned served = b->count - b->missing;
     b->r->miss = !b->lookup ? MISS_BYPASS : MISS_NEVER_SEEN;
@@ -584,8 +420,8 @@ static void ask(struct batch *b)
 
 bool embeddings_cached_serve(struct request *r)
 {
-    struct batch b = {.r = r};
-    int rc = read_batch(&b);
+    struct embeddings_batch b = {.r = r};
+    int rc = embeddings_batch_read(&b);
     if (rc == RC_FULL) {
         refuse_memory(&b);
         return true;

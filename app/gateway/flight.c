@@ -6,6 +6,7 @@
 
 #include "app/gateway/deferred.h"
 #include "app/gateway/flight_money.h"
+#include "app/gateway/handed_ids.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/shadow.h"
@@ -51,7 +52,7 @@ static int converted(struct flight *f, enum view view, struct span *body)
         struct span recorded =
             span_of(f->data, f->size); /* on failure `converted` stays empty, for the next sink too */
         enum entry_form form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
-        int rc = answer_view(f->leader->dialect, form, view, recorded, f->arena, &f->converted[view]);
+        int rc = answer_view(request_wire(f->leader), form, view, recorded, f->arena, &f->converted[view]);
         if (rc != RC_OK) return rc;
     }
     *body = f->converted[view];
@@ -445,7 +446,7 @@ void flight_place_refuse(struct request *r)
         SPAN("The box is busy with as many upstream calls as it may have waiting; try again in a moment."));
 }
 
-static struct flight *flight_new(struct request *r)
+struct flight *flight_new(struct request *r)
 {
     struct flight *f = ARENA_NEW(r->x->arena, struct flight);
     if (!f) return NULL;
@@ -462,6 +463,7 @@ static void fly(struct flight *f)
         flight_call(f);
     else
         flight_answer_limited(f, &refusal);
+    handed_ids_take(f); /* before the client can use it */
     flight_pump(f);
     flight_store(f);
     flight_unlink(f);
@@ -494,46 +496,6 @@ void flight_lead(struct request *r, bool bypass)
     fly(f);
     flight_place_give();
     if (f->storable) shadow_label_miss(r, span_of(f->data, f->size), form_of(f));
-}
-
-/* ---- for a reply that is made here */
-
-static bool any_takes(const struct request *r)
-{
-    for (unsigned i = 0; i < r->route->provider_count; i++)
-        if (payment_of(r, &r->config->providers[r->route->providers[i]]) != PAY_NONE) return true;
-    return false;
-}
-
-static int fetched_rc(const struct flight *f)
-{
-    if (fiber_cancelled()) return RC_CANCELLED;
-    if (f->overflow) return RC_TOO_LARGE;
-    return f->complete ? RC_OK : RC_UNREACHABLE;
-}
-
-int flight_fetch(struct request *r, struct flight_fetched *fetched)
-{
-    if (!any_takes(r)) return RC_DENIED;
-    if (!flight_place_take(r)) return RC_FULL;
-    struct flight *f = flight_new(r);
-    if (!f) {
-        flight_place_give();
-        return RC_FULL;
-    }
-    f->background = f->bypass = true; /* no sinks: who waits is this fiber itself */
-    flight_call(f);
-    f->ended = true;
-    flight_place_give();
-    *fetched = (struct flight_fetched){.status = f->status, .content_type = f->content_type, .lines = f->lines};
-    fetched->body = span_of(f->data, f->size);
-    fetched->local = f->local;
-    fetched->no_store = f->forbidden;
-    fetched->upstream_ms = f->upstream_ms;
-    fetched->retry_after_s = f->local ? f->retry_after_s : -1; /* else among the lines */
-    fetched->link = f->link;
-    memcpy(fetched->request_id, f->request_id, sizeof fetched->request_id);
-    return fetched_rc(f);
 }
 
 /* ---- in the background */

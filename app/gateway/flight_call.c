@@ -93,6 +93,7 @@ static void drop_waiting_for_whole(struct flight *f)
 static int record(struct flight *f, struct span piece)
 {
     size_t most = f->leader->config->limits.parse_max;
+    f->received += piece.size;
     if (f->size + piece.size > most) {
         drop_waiting_for_whole(f);
         int rc = slide(f);
@@ -178,10 +179,11 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
     f->plain = f->status != 200;
     f->length = head->body == HTTP_BODY_SIZED ? (int64_t)head->content_length : head->body == HTTP_BODY_NONE ? 0 : -1;
     f->forbidden = http_has_token(head, "cache-control", "no-store");
-    f->live.dialect = f->leader->dialect;
+    f->live.dialect = request_wire(f->leader);
     f->should_retry = last_word && f->status >= 400 ? "false" : NULL;
-    f->upstream_us = call->first_byte_us > f->asked_us ? call->first_byte_us - f->asked_us : 0;
-    f->upstream_ms = (int64_t)(f->upstream_us / 1000);
+    uint64_t answered_us = call->first_byte_us > f->asked_us ? call->first_byte_us : f->asked_us;
+    f->upstream_us = answered_us - f->tried_us; /* tries that failed and the pauses behind them are not ours either */
+    f->upstream_ms = (int64_t)((answered_us - f->asked_us) / 1000);
     f->head_known = true;
     return RC_OK;
 }
@@ -299,6 +301,7 @@ static enum outcome try_once(struct flight *f, struct tries *t)
     struct provider_health *health = &r->generation->health[t->index];
     struct upstream_call call = {0};
     f->asked_us = clock_monotonic_us();
+    if (!f->tried_us) f->tried_us = f->asked_us;
     int rc =
         upstream_begin(r->generation->upstreams[t->index], &call, r->x->head.method, t->head, t->body, t->deadline_us);
     if (rc == RC_OK) rc = upstream_reply(&call, t->deadline_us);
@@ -336,7 +339,7 @@ static int compose(struct flight *f, struct tries *t)
     unsigned flags = r->question.flags;
     t->body = r->body;
     f->usage_asked = (flags & QUESTION_STREAM) && (flags & QUESTION_INCLUDE_USAGE);
-    bool splice = r->dialect == DIALECT_OPENAI && (flags & QUESTION_STREAM) && !f->usage_asked &&
+    bool splice = dialect_has_usage_chunk(request_wire(r)) && (flags & QUESTION_STREAM) && !f->usage_asked &&
                   !(flags & QUESTION_DUPLICATE) && t->provider->stream_usage_add;
     if (splice && question_add_usage(r->body, &gateway.scratch, f->arena, &t->body) == RC_OK)
         f->usage_asked = true;
@@ -387,7 +390,7 @@ static void meta_fill(const struct flight *f, const struct verdict *verdict, str
 {
     const struct request *r = f->leader;
     const struct config_provider *provider = &r->config->providers[r->route->providers[f->link]];
-    *meta = (struct entry_meta){.created_us = clock_wall_us(), .dialect = (uint8_t)r->dialect};
+    *meta = (struct entry_meta){.created_us = clock_wall_us(), .dialect = (uint8_t)request_wire(r)};
     meta->ttl_s = (uint32_t)(r->route->ttl_us / CLOCK_SECOND);
     meta->form = f->stream ? ENTRY_STREAM : ENTRY_OBJECT;
     meta->flags = (uint8_t)((verdict->tool_calls ? ENTRY_TOOL_CALLS : 0) | (f->link ? ENTRY_FALLBACK : 0));
@@ -413,7 +416,7 @@ void flight_store(struct flight *f)
         miss_settle(&r->question.parts, false);
         return;
     }
-    verdict_of(r->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
+    verdict_of(request_wire(r), f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
     flight_price(f, &verdict);
     f->storable = verdict.storable;
     if (!verdict.storable) {

@@ -67,21 +67,25 @@ struct flight {
 
     /* figures */
     uint64_t stored_id;
-    uint64_t began_us;    /* monotonic: when the first try began */
+    uint64_t began_us;    /* monotonic: when the chain of providers was entered */
+    uint64_t tried_us;    /* monotonic: when the first try began */
     uint64_t asked_us;    /* monotonic: when the call that answered began */
-    uint64_t upstream_us; /* until its first byte */
+    uint64_t upstream_us; /* from the first try to the first byte of the answer */
     int64_t upstream_ms;
     unsigned link;      /* of the chain */
     struct usage usage; /* of a whole answer; flight_money.h */
     uint64_t cost;      /* micro-USD of the call */
     bool weighed, priced;
     unsigned followed; /* followers that were sent all of it */
+    uint64_t received; /* bytes of the answer, kept or not */
     enum hit_kind local_hit;
     const char *local_status;
     int64_t local_age_s;
     float local_similarity; /* 0: none */
 };
 
+/* In its leader's arena, on its fiber; NULL: no memory. */
+struct flight *flight_new(struct request *r);
 /* Asks the chain of providers; on return the reply is complete, or everyone has been told of its failure. */
 void flight_call(struct flight *f);
 /* Judges and stores a complete reply; once. */

@@ -37,8 +37,22 @@ static void weigh(struct flight *f)
     struct verdict verdict;
     bool whole = f->head_known && f->complete && f->status == 200 && !f->overflow;
     if (f->weighed || !whole) return;
-    verdict_of(f->leader->dialect, f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
+    verdict_of(request_wire(f->leader), f->stream, span_of(f->data, f->size), &gateway.scratch, &verdict);
     flight_price(f, &verdict);
+}
+
+/* What nobody counted: cut off, too large to be kept, or the provider does not say. By what has come, so that leaving a
+ * stream before its last event is no way to have it for nothing. */
+static void guess(struct flight *f)
+{
+    struct usage usage;
+    usage_unknown(&usage);
+    usage.input_uncached = (int64_t)(f->leader->body.size / LIMITS_BYTES_A_TOKEN) + 1;
+    usage.output = (int64_t)(f->received / (f->stream ? LIMITS_STREAM_BYTES_A_TOKEN : LIMITS_BYTES_A_TOKEN));
+    f->usage = usage;
+    const struct price_row *row = find_price(f, (struct span){0}, usage_input(&usage));
+    f->priced = row != NULL || payment_of(f->leader, provider_of(f)) == PAY_FREE;
+    f->cost = row && payment_of(f->leader, provider_of(f)) != PAY_FREE ? price_of_usage(row, &usage) : 0;
 }
 
 static bool was_answered(const struct flight *f)
@@ -46,13 +60,17 @@ static bool was_answered(const struct flight *f)
     return f->head_known && !f->local && f->status == 200;
 }
 
+/* The provider was asked, and nobody waited for what it says. */
+static bool was_abandoned(const struct flight *f)
+{
+    return !f->head_known && f->cancelled && f->asked_us;
+}
+
 static void spend(struct flight *f)
 {
     struct request *r = f->leader;
-    struct spend_call call = {.cost = f->cost, .priced = f->priced};
+    struct spend_call call = {.usage = f->usage, .cost = f->cost, .priced = f->priced};
     call.by_box = payment_of(r, provider_of(f)) == PAY_BOX_KEY;
-    call.tokens_in = usage_input(&f->usage);
-    call.tokens_out = f->usage.output > 0 ? (uint64_t)f->usage.output : 0;
     spend_add_call(spend_key(&r->tenant), &call);
 }
 
@@ -60,16 +78,16 @@ void flight_charge(struct flight *f)
 {
     static const struct usage nothing = {0};
     struct request *r = f->leader;
-    if (!was_answered(f)) {
+    if (!was_answered(f) && !was_abandoned(f)) {
         limits_settle(r, &nothing, 0);
         return;
     }
     weigh(f);
     if (f->weighed && usage_is_known(&f->usage)) {
         limits_settle(r, &f->usage, f->cost);
-    } else { /* cut off, too large, or the provider does not count: the guess stands */
-        f->cost = r->ticket.held ? r->ticket.cost : 0;
-        limits_settle(r, NULL, 0);
+    } else {
+        guess(f);
+        limits_settle_guess(r, &f->usage, f->cost);
     }
     spend(f);
 }
@@ -81,7 +99,11 @@ void flight_charge_followers(const struct flight *f)
 
 void flight_answer_limited(struct flight *f, const struct limit_refusal *refusal)
 {
-    if (f->background || flight_answer_stale(f) == RC_OK) return;
+    if (!f->background && flight_answer_stale(f) != RC_OK) flight_refuse_limited(f, refusal);
+}
+
+void flight_refuse_limited(struct flight *f, const struct limit_refusal *refusal)
+{
     bool money = span_equal(span_text(refusal->code), SPAN("insufficient_quota"));
     flight_error(f, 429, refusal->code, refusal->message);
     f->retry_after_s = refusal->retry_after_s;

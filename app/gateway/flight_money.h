@@ -16,7 +16,9 @@ void flight_charge(struct flight *f);
 /* Everyone has had the answer: what the followers saved. */
 void flight_charge_followers(const struct flight *f);
 
-/* Instead of a call: a stored answer past its time, or 429 that says which limit. */
+/* 429 that says which limit. */
+void flight_refuse_limited(struct flight *f, const struct limit_refusal *refusal);
+/* Instead of a call: a stored answer past its time, or that refusal; nothing in the background. */
 void flight_answer_limited(struct flight *f, const struct limit_refusal *refusal);
 
 #endif

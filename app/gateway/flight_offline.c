@@ -90,7 +90,7 @@ static bool candidate_fits(const struct request *r, const struct entry_meta *met
     *ttl_s = answer_ttl(r, meta->ttl_s) - *age_s;
     bool theirs = r->shared || memcmp(meta->tenant, r->tenant.id, sizeof meta->tenant) == 0;
     bool wanted = r->directives.max_age < 0 || *age_s <= r->directives.max_age;
-    return theirs && wanted && meta->dialect == r->dialect && !(meta->flags & ENTRY_TOOL_CALLS) &&
+    return theirs && wanted && meta->dialect == request_wire(r) && !(meta->flags & ENTRY_TOOL_CALLS) &&
            -*ttl_s <= patience_s(r);
 }
 

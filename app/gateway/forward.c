@@ -9,6 +9,7 @@
 #include "app/gateway/limits.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/tenants.h"
+#include "app/ledger/spend.h"
 #include "platform/clock.h"
 
 enum { PIECE_SIZE = 16384, FIRST_MAX = 8192 /* of a body, together with its head */, FRAME_ROOM = 24 };
@@ -261,8 +262,12 @@ static int take_limits(struct passage *p, bool more)
     int rc = limits_take_unread(r, &refusal);
     if (rc == RC_OK) return rc;
     if (rc == RC_TOO_LARGE) {
-        refuse(r, 413, "request_too_large",
-               "Tokens or money of this tenant are limited, and a body above limits.parse_max cannot be counted.");
+        if (r->endpoint == ENDPOINT_CHAT)
+            refuse(r, 413, "request_too_large",
+                   "Tokens or money of this tenant are limited, and a body above limits.parse_max cannot be counted.");
+        else
+            refuse(r, 403, "not_counted",
+                   "Tokens or money of this tenant are limited, and what a call of this path costs cannot be counted.");
         return RC_DENIED;
     }
     r->x->close_after = more;
@@ -296,6 +301,7 @@ void forward_stream(struct request *r, bool stateless, struct span prefix, bool 
     if (take_limits(p, more) == RC_OK) {
         pass(p, prefix, more);
         limits_settle(r, NULL, 0);
+        if (p->payment == PAY_BOX_KEY) spend_add_call(spend_key(&r->tenant), &(struct spend_call){.by_box = true});
     }
     flight_place_give();
 }

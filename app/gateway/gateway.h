@@ -104,7 +104,8 @@ struct request {
     struct generation *generation;
     const struct config *config;
     enum endpoint endpoint;
-    enum dialect dialect;
+    enum dialect dialect;   /* whose endpoint it is */
+    enum dialect wire;      /* the form at this endpoint; 0: that of the dialect's chat endpoint (see request_wire) */
     struct span origin;     /* allowed browser origin, to be echoed; empty: none */
     struct span credential; /* as sent, without "Bearer "; empty: none */
     struct tenant tenant;
@@ -127,6 +128,11 @@ struct request {
     struct hash128 shortcut;
     char id[REQUEST_ID_SIZE + 1];
 };
+
+static inline enum dialect request_wire(const struct request *r)
+{
+    return r->wire ? r->wire : r->dialect;
+}
 
 /* Boot, before there is a configuration: where configurations are loaded. */
 int gateway_reserve_configurations(void);

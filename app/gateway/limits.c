@@ -8,6 +8,7 @@
 #include "app/ledger/kept.h"
 #include "platform/check.h"
 #include "platform/clock.h"
+#include "platform/metric.h"
 
 enum { FILE_VERSION = 1, CONCURRENT_RETRY_S = 1 };
 
@@ -22,8 +23,20 @@ static struct mark marks[LIMITS_MARKS];
 static uint64_t marked_until_us;
 static unsigned next_mark;
 
+enum { REFUSED_AT_ONCE = LIMIT_KINDS, REFUSALS };
+static struct metric refused[REFUSALS] = {
+    [LIMIT_REQUESTS] = {.name = "larder_limited_total",
+                        .labels = "limit=\"requests\"",
+                        .help = "Calls upstream that a tenant's limit refused, by limit",
+                        .kind = METRIC_COUNTER},
+    [LIMIT_TOKENS] = {.name = "larder_limited_total", .labels = "limit=\"tokens\"", .kind = METRIC_COUNTER},
+    [LIMIT_MONEY] = {.name = "larder_limited_total", .labels = "limit=\"usd\"", .kind = METRIC_COUNTER},
+    [REFUSED_AT_ONCE] = {.name = "larder_limited_total", .labels = "limit=\"concurrent\"", .kind = METRIC_COUNTER},
+};
+
 int limits_reserve(void)
 {
+    for (unsigned i = 0; i < REFUSALS; i++) metric_register(&refused[i]);
     return kept_reserve(&kept, "tenant limits");
 }
 
@@ -174,6 +187,7 @@ static int64_t wanted_output(const struct request *r)
     static const char *const names[] = {"max_completion_tokens", "max_tokens", "max_output_tokens"};
     const struct json_value *root;
     int64_t wanted = 0;
+    if (r->endpoint == ENDPOINT_EMBEDDINGS) return 0;
     if (!r->body.size || json_parse(&gateway.scratch, r->body, &root, NULL) != RC_OK) return LIMITS_OUTPUT_GUESS;
     for (unsigned i = 0; i < sizeof names / sizeof names[0] && wanted <= 0; i++)
         if (json_i64(json_get(root, names[i]), &wanted) != RC_OK) wanted = 0;
@@ -245,6 +259,7 @@ static int check_all(const struct request *r, const struct scope *scopes, unsign
         }
     if (at == count) return RC_OK;
     explain(&scopes[at], &worst, refusal);
+    metric_add(&refused[worst.at_once ? REFUSED_AT_ONCE : (unsigned)worst.kind], 1);
     if (!worst.at_once) mark(r, now_us + worst.wait_us);
     return RC_FULL;
 }
@@ -290,31 +305,51 @@ static bool needs_reading(const struct config_tenant *rule)
     return rule && (rule->model_count > 0 || counts_tokens(&rule->quota));
 }
 
+/* Providers count nothing for these. */
+static bool is_free(const struct request *r)
+{
+    struct span path = r->x ? r->x->head.path : (struct span){0};
+    return span_ends_with(path, SPAN("/count_tokens")) || span_ends_with(path, SPAN("/moderations"));
+}
+
 int limits_take_unread(struct request *r, struct limit_refusal *refusal)
 {
     struct scope scopes[LIMIT_SCOPES_MAX];
     r->ticket = (struct limit_ticket){0};
-    if (needs_reading(r->rules[0]) || needs_reading(r->rules[1])) return RC_TOO_LARGE;
+    if (!is_free(r) && (needs_reading(r->rules[0]) || needs_reading(r->rules[1]))) return RC_TOO_LARGE;
     unsigned count = r->rules[0] ? scopes_of(r, (struct span){0}, scopes) : 0;
     return count ? take(r, scopes, count, refusal) : RC_OK;
 }
 
-void limits_settle(struct request *r, const struct usage *usage, uint64_t cost)
+static uint64_t tokens_of(const struct usage *usage)
+{
+    return usage_input(usage) + (usage->output > 0 ? (uint64_t)usage->output : 0);
+}
+
+static void settle(struct request *r, uint64_t tokens, uint64_t cost)
 {
     struct limit_amounts back = {0};
-    if (!r->ticket.held) return;
+    back.of[LIMIT_TOKENS] = ((int64_t)tokens - (int64_t)r->ticket.tokens) * LIMIT_UNIT;
+    back.of[LIMIT_MONEY] = (int64_t)cost - (int64_t)r->ticket.cost;
     r->ticket.held = false;
-    if (usage) {
-        int64_t output = usage->output > 0 ? usage->output : 0;
-        back.of[LIMIT_TOKENS] = ((int64_t)usage_input(usage) + output - (int64_t)r->ticket.tokens) * LIMIT_UNIT;
-        back.of[LIMIT_MONEY] = (int64_t)cost - (int64_t)r->ticket.cost;
-    }
     for (unsigned i = 0; i < r->ticket.count; i++) {
         CHECK(running[r->ticket.scopes[i]] > 0);
         running[r->ticket.scopes[i]]--;
         limit_meter_charge(meter_at(r->ticket.scopes[i]), &back);
     }
     kept_change(&kept, LIMITS_SAVE_US);
+}
+
+void limits_settle(struct request *r, const struct usage *usage, uint64_t cost)
+{
+    if (r->ticket.held) settle(r, usage ? tokens_of(usage) : r->ticket.tokens, usage ? cost : r->ticket.cost);
+}
+
+void limits_settle_guess(struct request *r, const struct usage *usage, uint64_t cost)
+{
+    if (!r->ticket.held) return;
+    uint64_t tokens = tokens_of(usage);
+    settle(r, tokens > r->ticket.tokens ? tokens : r->ticket.tokens, cost > r->ticket.cost ? cost : r->ticket.cost);
 }
 
 bool limits_are_spent(const struct request *r)

@@ -10,8 +10,9 @@
  * Charge:  before the call one request, the input's bytes / 4 and as many output tokens as asked for (LIMITS_OUTPUT_GUESS
  *          unless said, LIMITS_OUTPUT_MOST at most), priced by the table; after it what the provider counted. So a limit
  *          can be overshot by what the calls under way answer beyond the guess: bound that with `concurrent`. An answer
- *          without a usage (cut off, or too large to be kept) is charged as guessed, a call without an answer as nothing
- *          but a request. A bucket may go below zero and is filled from there.
+ *          without a usage (cut off, or too large to be kept) is charged by its bytes, at least as guessed; a call that
+ *          its client left before the answer as guessed; one that got none, or an error, as nothing but a request. A
+ *          bucket may go below zero and is filled from there.
  * File:    <data>/limits, within LIMITS_SAVE_US: kill -9 or a power cut forgets at most the charges of that time.
  * Owner:   this module; a ticket belongs to its request.
  * Threads: lane only; nothing waits.
@@ -27,7 +28,8 @@ enum {
     LIMITS_OUTPUT_GUESS = 1024,
     LIMITS_OUTPUT_MOST = 4096,
     LIMITS_BYTES_A_TOKEN = 4,
-    LIMITS_MARKS = 64, /* tenants remembered as being at a limit */
+    LIMITS_STREAM_BYTES_A_TOKEN = 128, /* an event around each: fewer than any provider sends, so the guess is high */
+    LIMITS_MARKS = 64,                 /* tenants remembered as being at a limit */
     LIMITS_LINES_MAX = 640,
 };
 #define LIMITS_SAVE_US (UINT64_C(10) * 1000 * 1000)
@@ -56,6 +58,8 @@ int limits_take(struct request *r, struct limit_refusal *refusal);
 int limits_take_unread(struct request *r, struct limit_refusal *refusal);
 /* The call is over. `usage` NULL: it is not known, the guess stands; a record of zeroes: nothing came. */
 void limits_settle(struct request *r, const struct usage *usage, uint64_t cost);
+/* The same when nobody counted: what was reserved, or this if it is more. */
+void limits_settle_guess(struct request *r, const struct usage *usage, uint64_t cost);
 
 /* Whether the tenant could make no call now, or was refused one and the time has not come: a reply from the box then says
  * so. */

@@ -66,14 +66,31 @@ static void look_at_anthropic(struct live_stream *live, const struct event *even
     if (span_equal(type, SPAN("error"))) live->error = true;
 }
 
+/* As above: by its name, or by its type where that is missing. */
+static void look_at_responses(struct live_stream *live, const struct event *event, struct json_scratch *rest)
+{
+    const struct json_value *root = NULL;
+    struct span type = event->name;
+    if (type.size == 0) {
+        if (json_parse(rest, event->data, &root, NULL) != RC_OK) return;
+        type = json_string(json_get(root, "type"));
+    }
+    if (span_equal(type, SPAN("response.completed")) || span_equal(type, SPAN("response.incomplete")) ||
+        span_equal(type, SPAN("response.failed")))
+        live->terminal = true;
+    if (span_equal(type, SPAN("error"))) live->error = true;
+}
+
 static void end_event(struct live_stream *live, struct span body, size_t to, const struct json_scratch *scratch)
 {
     struct event event = {.from = live->scanned, .to = to};
     struct json_scratch rest = *scratch;
     live->scanned = to;
     if (!event_read(span_of(body.data + event.from, to - event.from), &rest, &event)) return;
-    if (live->dialect == DIALECT_OPENAI)
+    if (dialect_has_usage_chunk(live->dialect))
         look_at_openai(live, &event, &rest);
+    else if (live->dialect == WIRE_RESPONSES)
+        look_at_responses(live, &event, &rest);
     else
         look_at_anthropic(live, &event, &rest);
 }
@@ -100,7 +117,7 @@ void live_stream_scan(struct live_stream *live, struct span body, struct json_sc
         if (blank) end_event(live, body, next, scratch);
     }
     /* Some servers close right behind the end mark, without the blank line. */
-    if (live->dialect == DIALECT_OPENAI && live->scanned < body.size &&
+    if (dialect_has_usage_chunk(live->dialect) && live->scanned < body.size &&
         event_line_is_done(span_of(body.data + live->scanned, body.size - live->scanned)))
         live->terminal = true;
 }

@@ -4,11 +4,12 @@
 
 #include "app/gateway/embeddings.h"
 #include "app/gateway/flight.h"
+#include "app/gateway/forward.h"
 #include "app/gateway/reply.h"
 #include "platform/clock.h"
 #include "platform/crypto.h"
 
-enum { MODELS_TTL_S = 3600, LIST_BYTES_MAX = 256 << 10 /* the longest public lists are under 100 KiB */ };
+enum { ID_MAX = 256, MODELS_TTL_S = 3600, LIST_BYTES_MAX = 256 << 10 /* the longest public lists are under 100 KiB */ };
 
 struct lists {
     struct request *r;
@@ -68,8 +69,12 @@ static int fetch(struct lists *l, unsigned index, enum payment payment, struct s
     struct span head;
     uint64_t deadline = clock_monotonic_us() + provider->first_byte_us;
     if (!health_allows(health, provider)) return RC_UNREACHABLE;
+    struct span asked_path = r->x->head.path, asked_query = r->x->head.query;
+    r->x->head.path = SPAN("/v1/models");
     r->x->head.query = provider->dialect == DIALECT_ANTHROPIC ? SPAN("limit=1000") : (struct span){0};
     int rc = upstream_head(r, SPAN("GET"), provider, payment, 0, r->x->arena, &head);
+    r->x->head.path = asked_path;
+    r->x->head.query = asked_query;
     if (rc == RC_OK)
         rc = upstream_begin(r->generation->upstreams[index], &call, SPAN("GET"), head, (struct span){0}, deadline);
     if (rc == RC_OK) rc = upstream_reply(&call, deadline);
@@ -142,10 +147,59 @@ static void refused(struct lists *l)
     reply_body(l->r, &reply, l->refused_body);
 }
 
+static const struct span one_prefix = SPAN_ROW("/v1/models/");
+
+bool model_list_is_path(struct span path)
+{
+    return span_equal(path, SPAN("/v1/models")) || (span_starts_with(path, one_prefix) && path.size > one_prefix.size);
+}
+
+static unsigned digit_of(char c)
+{
+    return c >= '0' && c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
+}
+
+/* The id behind the prefix, percent signs undone; empty for the whole list. */
+static struct span asked_id(const struct request *r, char id[ID_MAX])
+{
+    struct span path = r->x->head.path;
+    struct text out = text_on(id, ID_MAX);
+    for (size_t i = one_prefix.size; i < path.size; i++) {
+        unsigned high = i + 2 < path.size ? digit_of(path.data[i + 1]) : 16,
+                 low = i + 2 < path.size ? digit_of(path.data[i + 2]) : 16;
+        bool coded = path.data[i] == '%' && high < 16 && low < 16;
+        text_put_char(&out, coded ? (char)(high << 4 | low) : path.data[i]);
+        if (coded) i += 2;
+    }
+    return out.truncated ? (struct span){0} : text_span(&out);
+}
+
+static void reply_list(struct lists *l, struct text *out)
+{
+    struct reply reply;
+    reply_defaults(&reply, 200);
+    reply.hit = l->hit;
+    reply.cache_status = l->hit == HIT_NONE ? "fwd=miss" : l->hit == HIT_STALE ? "hit; detail=stale" : "hit";
+    reply_body(l->r, &reply, text_span(out));
+}
+
+/* A provider may know models that it does not list. */
+static void serve_one(struct lists *l, struct text *out)
+{
+    char id[ID_MAX];
+    struct request *r = l->r;
+    if (models_write_one(r->dialect, l->models, l->count, asked_id(r, id), out))
+        reply_list(l, out);
+    else if (r->tenant.kind == TENANT_PASSTHROUGH)
+        forward_stream(r, false, (struct span){0}, false);
+    else
+        reply_error(r, 404, "model_not_found", "fwd=miss",
+                    SPAN("No provider of the box lists this model: see GET /v1/models."));
+}
+
 void model_list_serve(struct request *r)
 {
     struct lists l = {.r = r, .hit = HIT_NONE};
-    struct reply reply;
     l.models = arena_take(r->x->arena, MODELS_MAX * sizeof *l.models, 16);
     size_t room = 64 << 10;
     char *bytes = arena_take(r->x->arena, room * 4, 1);
@@ -168,13 +222,14 @@ void model_list_serve(struct request *r)
         return;
     }
     struct text out = text_on(bytes, room * 4);
+    if (!span_equal(r->x->head.path, SPAN("/v1/models"))) {
+        serve_one(&l, &out);
+        return;
+    }
     models_write(r->dialect, l.models, l.count, &out);
     if (out.truncated) {
         reply_error(r, 502, "too_many_models", NULL, SPAN("The providers list more models than the box can merge."));
         return;
     }
-    reply_defaults(&reply, 200);
-    reply.hit = l.hit;
-    reply.cache_status = l.hit == HIT_NONE ? "fwd=miss" : l.hit == HIT_STALE ? "hit; detail=stale" : "hit";
-    reply_body(r, &reply, text_span(&out));
+    reply_list(&l, &out);
 }

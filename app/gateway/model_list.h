@@ -11,6 +11,8 @@
 
 #include "app/gateway/upstream_call.h"
 
+/* GET /v1/models, and /v1/models/ID: what the list says of one model, or the provider itself when it is not there. */
+bool model_list_is_path(struct span path);
 void model_list_serve(struct request *r);
 
 #endif

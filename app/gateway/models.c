@@ -132,6 +132,20 @@ static bool is_listed(const struct model_entry *models, unsigned count, struct s
     return false;
 }
 
+bool models_write_one(enum dialect dialect, const struct model_entry *models, unsigned count, struct span id,
+                      struct text *out)
+{
+    for (unsigned i = 0; i < count; i++) {
+        if (!span_equal(models[i].id, id)) continue;
+        if (dialect == DIALECT_OPENAI)
+            put_openai(out, &models[i]);
+        else
+            put_anthropic(out, &models[i]);
+        return true;
+    }
+    return false;
+}
+
 void models_write(enum dialect dialect, const struct model_entry *models, unsigned count, struct text *out)
 {
     bool openai = dialect == DIALECT_OPENAI, own = !is_listed(models, count, own_model.id);

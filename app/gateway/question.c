@@ -18,7 +18,7 @@ struct reading {
     const struct dialect_table *table;
     struct arena *arena;
     const struct json_value *noted[NOTES]; /* by enum field_note */
-    const struct json_value *last_user;
+    const struct json_value *last_user;    /* or the string that is the whole question */
     size_t last_user_index;
     unsigned users, others;
     const char *bypass;
@@ -50,13 +50,25 @@ static int refuse_json(int rc, struct span body, const struct json_error *failed
     return rc;
 }
 
+static int refuse_field(const struct reading *r, const char *what, struct span *error)
+{
+    enum { SENTENCE_MAX = 100 };
+    char *sentence = arena_take(r->arena, SENTENCE_MAX, 1);
+    if (!sentence) return RC_FULL;
+    int size = snprintf(sentence, SENTENCE_MAX, "The field \"%s\" %s.", r->table->messages.data, what);
+    *error = span_of(sentence, (size_t)size);
+    return RC_INVALID;
+}
+
 static int check_envelope(const struct reading *r, struct span *error)
 {
     const struct json_value *model = r->noted[NOTE_MODEL], *messages = r->noted[NOTE_MESSAGES];
     if (!model) return refuse(error, "The field \"model\" is missing.");
     if (json_string(model).size == 0) return refuse(error, "The field \"model\" is not a non-empty string.");
-    if (!messages) return refuse(error, "The field \"messages\" is missing.");
-    if (json_kind(messages) != JSON_ARRAY) return refuse(error, "The field \"messages\" is not an array.");
+    if (!messages) return refuse_field(r, "is missing", error);
+    if (r->table->text_allowed && json_kind(messages) == JSON_STRING) return RC_OK;
+    if (json_kind(messages) != JSON_ARRAY)
+        return refuse_field(r, r->table->text_allowed ? "is neither a string nor an array" : "is not an array", error);
     return RC_OK;
 }
 
@@ -147,6 +159,27 @@ static void read_prompt(struct reading *r, const struct json_value *v)
     if (is_set(v) && !is_set(json_get(v, "version"))) bypass(r, "prompt without version");
 }
 
+static void read_previous(struct reading *r, const struct json_value *v)
+{
+    if (!is_set(v)) return;
+    flag(r, QUESTION_HISTORY);
+    r->others++;
+}
+
+static void read_conversation(struct reading *r, const struct json_value *v)
+{
+    if (is_set(v)) bypass(r, "conversation");
+}
+
+/* What the question goes on from. */
+static struct span previous_of(const struct reading *r)
+{
+    const struct json_value *conversation = r->noted[NOTE_CONVERSATION];
+    if (json_kind(conversation) == JSON_OBJECT) conversation = json_get(conversation, "id");
+    struct span id = json_string(conversation);
+    return id.size ? id : json_string(r->noted[NOTE_PREVIOUS]);
+}
+
 static bool has_text(const struct json_value *content)
 {
     return json_kind(content) == JSON_STRING ? json_string(content).size > 0 : is_set(content);
@@ -168,6 +201,8 @@ static void (*const readers[NOTES])(struct reading *, const struct json_value *)
     [NOTE_FORMAT] = read_format,
     [NOTE_OUTPUT_CONFIG] = read_output_config,
     [NOTE_MODALITIES] = read_modalities,
+    [NOTE_PREVIOUS] = read_previous,
+    [NOTE_CONVERSATION] = read_conversation,
     [NOTE_PROMPT] = read_prompt,
 };
 
@@ -237,7 +272,9 @@ static void read_message(struct reading *r, const struct json_value *message, si
             flag(r, QUESTION_TOOLS);
         break;
     case ROLE_TOOL: flag(r, QUESTION_TOOLS); break;
-    case ROLE_OTHER: break;
+    case ROLE_OTHER:
+        if (is_set(json_get(message, "type"))) flag(r, QUESTION_TOOLS); /* an item that is no message */
+        break;
     }
     r->others++;
 }
@@ -246,6 +283,10 @@ static void read_messages(struct reading *r)
 {
     size_t index = 0;
     struct json_walk walk = json_walk(r->noted[NOTE_MESSAGES]);
+    if (json_kind(r->noted[NOTE_MESSAGES]) == JSON_STRING) {
+        r->last_user = r->noted[NOTE_MESSAGES];
+        r->users = 1;
+    }
     while (json_next(&walk)) read_message(r, walk.value, index++);
 }
 
@@ -284,7 +325,8 @@ static size_t cut_at_character(const char *text, size_t size, size_t room)
 static int take_query(struct reading *r, bool *whole)
 {
     enum { ROOM = ENTRY_QUERY_MAX + 1 }; /* one more, to see what the cut would divide */
-    const struct json_value *content = json_get(r->last_user, "content");
+    const struct json_value *content = json_kind(r->last_user) == JSON_STRING ? r->last_user
+                                                                              : json_get(r->last_user, "content");
     struct span text = json_string(content);
     size_t size = text.size;
     if (json_kind(content) == JSON_ARRAY) {
@@ -313,6 +355,11 @@ static void write_messages(struct reading *r, struct canonical *c, const struct 
     size_t index = 0, place = 0;
     canonical_part(c, PARTS);
     canonical_name(c, member->name);
+    if (json_kind(member->value) == JSON_STRING) {
+        canonical_part(c, PART_QUERY);
+        canonical_query(c, json_string(member->value));
+        return;
+    }
     canonical_array(c, json_count(member->value));
     struct json_walk walk = json_walk(member->value);
     while (json_next(&walk)) {
@@ -339,7 +386,8 @@ static void write_envelope(struct reading *r, struct canonical *c, const struct 
     canonical_object(c, counting);
     for (size_t i = 0; i < count; i++) {
         const struct canonical_member *member = &members[i];
-        if (member->value == r->noted[NOTE_MESSAGES]) {
+        bool messages = member->value == r->noted[NOTE_MESSAGES];
+        if (messages) {
             write_messages(r, c, member);
             continue;
         }
@@ -391,11 +439,13 @@ static int identify(struct reading *r, struct canonical *c, const struct questio
 static int keep_texts(struct reading *r)
 {
     struct question *q = r->question;
-    const unsigned not_single = QUESTION_TOOLS | QUESTION_MEDIA | QUESTION_MANY | QUESTION_SCHEMA;
+    const unsigned not_single = QUESTION_EXACT | QUESTION_TOOLS | QUESTION_MEDIA | QUESTION_MANY | QUESTION_SCHEMA;
     bool whole = false;
     q->bypass = r->bypass;
     q->model = arena_copy(r->arena, json_string(r->noted[NOTE_MODEL]));
-    if (!q->model.data) return RC_FULL;
+    struct span previous = previous_of(r);
+    if (previous.size) q->previous = arena_copy(r->arena, previous);
+    if (!q->model.data || (previous.size && !q->previous.data)) return RC_FULL;
     int rc = take_query(r, &whole);
     if (!whole) flag(r, QUESTION_CUT);
     if (whole && q->query.size > 0 && r->users == 1 && r->others == 0 && !(q->flags & not_single))
@@ -408,7 +458,7 @@ int question_read(struct span body, const struct question_context *context, stru
 {
     const struct json_value *root;
     struct json_error failed = {0};
-    *question = (struct question){.dialect = context->dialect};
+    *question = (struct question){.dialect = context->dialect, .flags = dialect_table(context->dialect)->flags};
     *error = SPAN("The request does not fit the memory that is left for it.");
     int rc = json_parse(scratch, body, &root, &failed);
     if (rc != RC_OK) return refuse_json(rc, body, &failed, arena, error);

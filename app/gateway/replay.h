@@ -9,8 +9,12 @@
 
 #include "app/gateway/dialect.h"
 
-int replay_openai_object(struct span stream, struct json_scratch *scratch, struct text *out);
+/* Of chunks of chat or (WIRE_COMPLETIONS) of legacy completions. */
+int replay_openai_object(enum dialect wire, struct span stream, struct json_scratch *scratch, struct text *out);
 int replay_openai_stream(const struct json_value *object, bool include_usage, struct text *out);
+int replay_responses_object(struct span stream, struct json_scratch *scratch, struct text *out);
+int replay_responses_stream(const struct json_value *object, struct text *out);
+int replay_completions_stream(const struct json_value *object, bool include_usage, struct text *out);
 int replay_anthropic_object(struct span stream, struct json_scratch *scratch, struct text *out);
 /* `spare`: the scratch behind the object's tree. */
 int replay_anthropic_stream(const struct json_value *object, struct json_scratch *spare, struct text *out);

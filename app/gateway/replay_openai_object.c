@@ -109,6 +109,8 @@ static void take_choice(struct gather *g, uint32_t choice, const struct json_val
         if (is(walk.name, "delta")) {
             gather_mark(slot);
             take_delta(g, choice, walk.value);
+        } else if (is(walk.name, "text")) {
+            gather_take(g, slot, walk.value); /* of a legacy completion */
         } else if (is(walk.name, "logprobs") && json_kind(walk.value) == JSON_OBJECT) {
             gather_mark(slot);
             take_logprobs(g, choice, walk.value);
@@ -144,6 +146,7 @@ static void take_chunk(struct gather *g, const struct json_value *chunk)
 struct writing {
     struct gather *g;
     struct text *out;
+    bool legacy; /* text_completion: chunks and objects have one name */
 };
 
 static void put_name(struct writing *w, bool *first, struct span name)
@@ -264,7 +267,7 @@ static void put_envelope(struct writing *w)
         put_name(w, &first, s->name);
         if (s->kind == GATHER_MARK)
             put_choices(w);
-        else if (is(s->name, "object"))
+        else if (is(s->name, "object") && !w->legacy)
             text_put_text(w->out, "\"chat.completion\"");
         else
             gather_write(w->g, s, w->out);
@@ -289,13 +292,13 @@ static int take_stream(struct gather *g, struct span stream, const struct json_s
     return g->full ? RC_TOO_LARGE : RC_OK;
 }
 
-int replay_openai_object(struct span stream, struct json_scratch *scratch, struct text *out)
+int replay_openai_object(enum dialect wire, struct span stream, struct json_scratch *scratch, struct text *out)
 {
     struct gather g;
     uint32_t choice;
     int rc = take_stream(&g, stream, scratch);
     if (rc != RC_OK) return rc;
     if (!next_number(&g, CHOICE, NULL, -1, &choice)) return RC_CORRUPT;
-    put_envelope(&(struct writing){&g, out});
+    put_envelope(&(struct writing){&g, out, wire == WIRE_COMPLETIONS});
     return g.full || out->truncated ? RC_TOO_LARGE : RC_OK;
 }

@@ -19,12 +19,12 @@ static unsigned looking;
 /* ---- figures */
 
 static const char *const skip_names[SKIPS] = {
-    [SKIP_ROUTE] = "route",       [SKIP_TOOLS] = "tools",         [SKIP_MEDIA] = "media",
-    [SKIP_MANY] = "many",         [SKIP_SCHEMA] = "schema",       [SKIP_HISTORY] = "history",
-    [SKIP_LONG] = "long",         [SKIP_EMPTY] = "empty",         [SKIP_BYPASS] = "bypass",
-    [SKIP_WISH] = "wish",         [SKIP_SAMPLED] = "sampled",     [SKIP_REJECTED] = "rejected",
-    [SKIP_EMBEDDER] = "embedder", [SKIP_NOT_READY] = "not_ready", [SKIP_BUSY] = "busy",
-    [SKIP_TIMEOUT] = "timeout",   [SKIP_FAILED] = "failed",
+    [SKIP_ROUTE] = "route",       [SKIP_TOOLS] = "tools",       [SKIP_MEDIA] = "media",
+    [SKIP_MANY] = "many",         [SKIP_SCHEMA] = "schema",     [SKIP_HISTORY] = "history",
+    [SKIP_ENDPOINT] = "endpoint", [SKIP_LONG] = "long",         [SKIP_EMPTY] = "empty",
+    [SKIP_BYPASS] = "bypass",     [SKIP_WISH] = "wish",         [SKIP_SAMPLED] = "sampled",
+    [SKIP_REJECTED] = "rejected", [SKIP_EMBEDDER] = "embedder", [SKIP_NOT_READY] = "not_ready",
+    [SKIP_BUSY] = "busy",         [SKIP_TIMEOUT] = "timeout",   [SKIP_FAILED] = "failed",
 };
 
 enum outcome { OUTCOME_HIT, OUTCOME_BELOW, OUTCOME_VETO, OUTCOME_NOTHING, OUTCOMES };
@@ -106,6 +106,7 @@ enum semantic_skip semantic_skip_of(const struct request *r)
     } rows[] = {{QUESTION_TOOLS, SKIP_TOOLS},
                 {QUESTION_MEDIA, SKIP_MEDIA},
                 {QUESTION_MANY, SKIP_MANY},
+                {QUESTION_EXACT, SKIP_ENDPOINT},
                 {QUESTION_CUT, SKIP_LONG}};
     unsigned flags = r->question.flags;
     if (r->route->semantic == SEMANTIC_OFF) return SKIP_ROUTE;

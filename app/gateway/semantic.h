@@ -27,8 +27,9 @@ enum semantic_skip {
     SKIP_MANY,
     SKIP_SCHEMA,
     SKIP_HISTORY,
-    SKIP_LONG,  /* over 256 pieces, or its text was cut */
-    SKIP_EMPTY, /* no text */
+    SKIP_LONG,     /* over 256 pieces, or its text was cut */
+    SKIP_EMPTY,    /* no text */
+    SKIP_ENDPOINT, /* its answers are for the same request only */
     SKIP_BYPASS,
     SEMANTIC_NEVER = SKIP_BYPASS,
     SKIP_WISH, /* no-cache */

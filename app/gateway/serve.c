@@ -13,22 +13,27 @@
 #include "app/gateway/feedback.h"
 #include "app/gateway/flight.h"
 #include "app/gateway/forward.h"
+#include "app/gateway/handed_ids.h"
 #include "app/gateway/model_list.h"
 #include "app/gateway/reply.h"
 #include "app/gateway/semantic.h"
 #include "app/gateway/shortcut.h"
+#include "app/gateway/stateless.h"
 #include "app/gateway/tenants.h"
 
 struct endpoint_row {
-    const char *method, *path;
+    const char *path; /* of a POST */
     enum endpoint endpoint;
-    enum dialect dialect;
+    enum dialect wire;
 };
 
 static const struct endpoint_row endpoints[] = {
-    {"POST", "/v1/chat/completions", ENDPOINT_CHAT, DIALECT_OPENAI},
-    {"POST", "/v1/messages", ENDPOINT_CHAT, DIALECT_ANTHROPIC},
-    {"POST", "/v1/embeddings", ENDPOINT_EMBEDDINGS, DIALECT_OPENAI},
+    {"/v1/chat/completions", ENDPOINT_CHAT, DIALECT_OPENAI},
+    {"/v1/messages", ENDPOINT_CHAT, DIALECT_ANTHROPIC},
+    {"/v1/messages/count_tokens", ENDPOINT_CHAT, WIRE_COUNT_TOKENS},
+    {"/v1/completions", ENDPOINT_CHAT, WIRE_COMPLETIONS},
+    {"/v1/responses", ENDPOINT_CHAT, WIRE_RESPONSES},
+    {"/v1/embeddings", ENDPOINT_EMBEDDINGS, DIALECT_OPENAI},
 };
 
 static enum dialect dialect_by_headers(const struct http_head *head)
@@ -40,15 +45,15 @@ void serve_classify(struct request *r)
 {
     const struct http_head *head = &r->x->head;
     for (unsigned i = 0; i < sizeof endpoints / sizeof endpoints[0]; i++)
-        if (span_equal(head->path, span_text(endpoints[i].path)) &&
-            span_equal(head->method, span_text(endpoints[i].method))) {
+        if (span_equal(head->path, span_text(endpoints[i].path)) && span_equal(head->method, SPAN("POST"))) {
             r->endpoint = endpoints[i].endpoint;
-            r->dialect = endpoints[i].dialect;
+            r->dialect = dialect_family(endpoints[i].wire);
+            r->wire = endpoints[i].wire;
             return;
         }
     r->dialect = span_starts_with(head->path, SPAN("/v1/messages")) ? DIALECT_ANTHROPIC : dialect_by_headers(head);
     bool get = span_equal(head->method, SPAN("GET")) || span_equal(head->method, SPAN("HEAD"));
-    if (span_equal(head->path, SPAN("/v1/models")) && get)
+    if (model_list_is_path(head->path) && get)
         r->endpoint = ENDPOINT_MODELS;
     else if (span_starts_with(head->path, SPAN("/larder/")))
         r->endpoint = ENDPOINT_OWN;
@@ -137,7 +142,7 @@ struct span gateway_scope(struct request *r)
     r->shared = r->route && r->route->share_box && tenant_is_proven(&r->tenant);
     text_put(&out, r->shared ? "box" : "own", 3);
     if (!r->shared) text_put(&out, (const char *)r->tenant.id, sizeof r->tenant.id);
-    text_put_text(&out, dialect_name(r->dialect));
+    text_put_text(&out, dialect_name(request_wire(r)));
     text_put_char(&out, '?');
     text_put_span(&out, r->x->head.query);
     text_put_char(&out, 0);
@@ -162,7 +167,8 @@ static void separate_tenants(struct request *r)
 /* A question without its scope would be everybody's: no memory for it, no question. */
 static int read_in_scope(struct request *r, const struct config_route *route, struct span *error)
 {
-    struct question_context context = {.dialect = r->dialect, .scope = gateway_scope(r), .key = &gateway.space_key};
+    struct question_context context = {
+        .dialect = request_wire(r), .scope = gateway_scope(r), .key = &gateway.space_key};
     if (!context.scope.data) return RC_FULL;
     if (route) {
         context.masks = route->masks;
@@ -250,6 +256,18 @@ static int answer_again(struct request *r)
     return answer_exact(r) == RC_OK ? RC_OK : join(r);
 }
 
+static void refuse_previous(struct request *r)
+{
+    struct reply reply;
+    reply_defaults(&reply, 404);
+    reply.cache_status = "fwd=bypass";
+    reply.should_retry = "false";
+    reply_error_with(
+        r, &reply, "previous_response_not_found",
+        SPAN("The response or conversation that this request goes on from is not known to the box as one of "
+             "this key's."));
+}
+
 static void serve_question(struct request *r)
 {
     r->bypass = bypasses(r);
@@ -299,7 +317,8 @@ static void serve_chat(struct request *r)
     if (identify_tenant(r) != RC_OK) return;
     r->body = r->x->body;
     if (rc == RC_TOO_LARGE) {
-        forward_stream(r, true, r->body, true);
+        /* unread, it may name an answer of another client of the box's key */
+        forward_stream(r, request_wire(r) != WIRE_RESPONSES, r->body, true);
         return;
     }
     if (read_question(r) != RC_OK) return;
@@ -308,7 +327,10 @@ static void serve_chat(struct request *r)
                     SPAN("No route of the configuration matches this model: see `routes`."));
         return;
     }
-    serve_question(r);
+    if (handed_ids_foreign(r))
+        refuse_previous(r);
+    else
+        serve_question(r);
 }
 
 /* ---- the rest */
@@ -316,14 +338,15 @@ static void serve_chat(struct request *r)
 /* `more`: of the body, behind `prefix`. */
 static void pass(struct request *r, struct span prefix, bool more)
 {
-    if (r->tenant.kind != TENANT_PASSTHROUGH) {
+    bool stateless = stateless_path(r->x->head.method, r->x->head.path) || handed_ids_path(r);
+    if (r->tenant.kind != TENANT_PASSTHROUGH && !stateless) {
         r->x->close_after = more;
         reply_error(r, 404, "not_found", "fwd=bypass",
                     SPAN("This path is not one of the box's; other /v1/ paths pass through only with the client's own "
                          "API key."));
         return;
     }
-    forward_stream(r, false, prefix, more);
+    forward_stream(r, stateless, prefix, more);
 }
 
 static void serve_pass(struct request *r)
@@ -358,9 +381,9 @@ static void serve_unknown(struct request *r)
         return;
     }
     reply_error(r, 404, "not_found", NULL,
-                SPAN("Not found. The box serves /v1/chat/completions, /v1/messages, /v1/embeddings and /v1/models; "
-                     "other /v1/ paths "
-                     "pass through."));
+                SPAN("Not found. The box serves /v1/chat/completions, /v1/responses, /v1/completions, /v1/messages, "
+                     "/v1/embeddings and "
+                     "/v1/models; other /v1/ paths pass through."));
 }
 
 static void serve_own(struct request *r)

@@ -64,8 +64,8 @@ static int read_both(struct request *r, const struct fresh *fresh, struct span t
     int rc = cache_read(id, NULL, r->x->arena, &stored);
     if (rc == RC_OK && !is_fresh(r, &stored.meta)) rc = RC_NOT_FOUND;
     if (rc == RC_OK)
-        rc = compare_text(r->dialect, (enum entry_form)stored.meta.form, stored.body, r->x->arena, &texts[0]);
-    return rc == RC_OK ? compare_text(r->dialect, fresh->form, fresh->body, r->x->arena, &texts[1]) : rc;
+        rc = compare_text(request_wire(r), (enum entry_form)stored.meta.form, stored.body, r->x->arena, &texts[0]);
+    return rc == RC_OK ? compare_text(request_wire(r), fresh->form, fresh->body, r->x->arena, &texts[1]) : rc;
 }
 
 static int compare(struct request *r, const struct fresh *fresh, enum learn_source source)

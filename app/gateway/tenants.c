@@ -10,6 +10,7 @@
 #include "platform/crypto.h"
 #include "platform/file.h"
 #include "platform/log.h"
+#include "platform/metric.h"
 #include "platform/offload.h"
 
 enum { HASH_SIZE = 16, LINE_MAX_SIZE = 240, FILE_MAX = TENANTS_MAX * LINE_MAX_SIZE, SEEN_MAX = 4 };
@@ -31,6 +32,15 @@ static unsigned row_count;
 static char tenants_path[FILE_PATH_MAX];
 static char file_text[FILE_MAX];
 static bool saving;
+
+enum { KEY_WRONG, KEY_WAITS, KEY_OUTCOMES };
+static struct metric wrong_keys[KEY_OUTCOMES] = {
+    {.name = "larder_wrong_keys_total",
+     .labels = "outcome=\"refused\"",
+     .help = "Unknown, expired or revoked virtual keys, and keys not looked at after too many of those",
+     .kind = METRIC_COUNTER},
+    {.name = "larder_wrong_keys_total", .labels = "outcome=\"waits\"", .kind = METRIC_COUNTER},
+};
 
 enum purpose { VIRTUAL_KEY, PASSTHROUGH, SEMANTIC_SPACE, PURPOSES };
 static unsigned char purpose_keys[PURPOSES][SHA256_SIZE];
@@ -117,6 +127,12 @@ static int read_secret(const char *path, char *message, size_t message_size)
     return rc;
 }
 
+int tenants_reserve(void)
+{
+    for (unsigned i = 0; i < KEY_OUTCOMES; i++) metric_register(&wrong_keys[i]);
+    return tenants_proofs_reserve();
+}
+
 int tenants_open(const char *data_folder, char *message, size_t message_size)
 {
     char folder[FILE_PATH_MAX], secret[FILE_PATH_MAX];
@@ -187,8 +203,12 @@ static int identify_virtual(struct request *r)
     uint64_t expires_s = 0, now_us = clock_monotonic_us();
     struct row *row = find_key(r->credential, &expires_s);
     bool waits = tenant_guess_wait_us(address, now_us) > 0;
-    if (waits && !(row && was_seen(row, address))) return RC_AGAIN;
+    if (waits && !(row && was_seen(row, address))) {
+        metric_add(&wrong_keys[KEY_WAITS], 1);
+        return RC_AGAIN;
+    }
     if (!row) {
+        metric_add(&wrong_keys[KEY_WRONG], 1);
         tenant_guess_wrong(address, now_us);
         return RC_DENIED;
     }

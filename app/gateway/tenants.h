@@ -28,6 +28,7 @@ enum {
 
 /* Boot: memory of the proofs. */
 int tenants_reserve(void);
+int tenants_proofs_reserve(void);
 /* Boot: reads or makes <data>/keys/box, reads <data>/keys/tenants and <data>/proofs. */
 int tenants_open(const char *data_folder, char *message, size_t message_size);
 int tenants_proofs_open(const char *data_folder, char *message, size_t message_size);

@@ -22,7 +22,7 @@ struct proof {
 static struct kept kept = {
     .name = "proofs", .version = FILE_VERSION, .row_size = sizeof(struct proof), .row_count = TENANT_PROOFS};
 
-int tenants_reserve(void)
+int tenants_proofs_reserve(void)
 {
     return kept_reserve(&kept, "tenant proofs");
 }

@@ -45,11 +45,23 @@ static void read_anthropic(const struct json_value *object, struct usage *usage)
     (void)take(json_get(object, "output_tokens_details"), "thinking_tokens", &usage->reasoning);
 }
 
+static void read_responses(const struct json_value *object, struct usage *usage)
+{
+    int64_t input, read = 0;
+    usage_unknown(usage);
+    if (take(json_get(object, "input_tokens_details"), "cached_tokens", &read)) usage->cache_read = read;
+    if (take(object, "input_tokens", &input)) usage->input_uncached = read <= input ? input - read : 0;
+    (void)take(object, "output_tokens", &usage->output);
+    (void)take(json_get(object, "output_tokens_details"), "reasoning_tokens", &usage->reasoning);
+}
+
 void usage_read(enum dialect dialect, const struct json_value *object, struct usage *usage)
 {
     if (json_kind(object) != JSON_OBJECT) return;
-    if (dialect == DIALECT_OPENAI)
+    if (dialect_has_usage_chunk(dialect))
         read_openai(object, usage);
+    else if (dialect == WIRE_RESPONSES)
+        read_responses(object, usage);
     else
         read_anthropic(object, usage);
 }

@@ -81,7 +81,7 @@ static void note_model(struct judging *j, const struct json_value *v)
     j->verdict->model[size] = '\0';
 }
 
-/* ---- OpenAI: an object and a chunk differ in `message` and `delta` only */
+/* ---- OpenAI: an object and a chunk differ in `message` and `delta` only; a legacy choice (`inner` NULL) is its own message */
 
 static void judge_openai_choice(struct judging *j, const struct json_value *choice, size_t position, const char *inner)
 {
@@ -92,9 +92,10 @@ static void judge_openai_choice(struct judging *j, const struct json_value *choi
         return;
     }
     unsigned char *bits = &j->choices[index];
-    const struct json_value *message = json_get(choice, inner), *calls = json_get(message, "tool_calls");
+    const struct json_value *message = inner ? json_get(choice, inner) : choice,
+                            *calls = json_get(message, "tool_calls");
     *bits |= IS_SEEN;
-    if (has_bytes(json_get(message, "content"))) *bits |= HAS_TEXT;
+    if (has_bytes(json_get(message, inner ? "content" : "text"))) *bits |= HAS_TEXT;
     if (json_count(calls) > 0 || is_present(json_get(message, "function_call"))) *bits |= HAS_CALL;
     if (has_bytes(json_get(message, "refusal"))) reject(j, "refusal");
     note_ending(j, openai_endings, TABLE_COUNT(openai_endings), "finish_reason unknown",
@@ -161,6 +162,59 @@ static void judge_anthropic_object(struct judging *j, const struct json_value *r
     judge_stop_reason(j, root);
 }
 
+/* ---- OpenAI responses: the last event holds all of it */
+
+static void judge_item(struct judging *j, const struct json_value *item)
+{
+    struct span type = json_string(json_get(item, "type"));
+    if (span_equal(type, SPAN("reasoning"))) return;
+    if (!span_equal(type, SPAN("message"))) {
+        j->choices[0] |= HAS_CALL;
+        return;
+    }
+    struct json_walk walk = json_walk(json_get(item, "content"));
+    while (json_next(&walk)) {
+        if (has_bytes(json_get(walk.value, "text"))) j->choices[0] |= HAS_TEXT;
+        if (is_present(json_get(walk.value, "refusal"))) reject(j, "refusal");
+    }
+}
+
+static void judge_response(struct judging *j, const struct json_value *response)
+{
+    struct span status = json_string(json_get(response, "status"));
+    j->choices[0] |= IS_SEEN | HAS_END;
+    if (is_present(json_get(response, "error"))) reject(j, "error event");
+    if (span_equal(status, SPAN("incomplete")))
+        reject(j, "status incomplete");
+    else if (!span_equal(status, SPAN("completed")))
+        reject(j, "status not completed");
+    note_model(j, json_get(response, "model"));
+    usage_read(WIRE_RESPONSES, json_get(response, "usage"), &j->verdict->usage);
+    struct json_walk walk = json_walk(json_get(response, "output"));
+    while (json_next(&walk)) judge_item(j, walk.value);
+}
+
+static void judge_response_event(struct judging *j, const struct json_value *root)
+{
+    static const struct span last[] = {TABLE_TEXT("response.completed"), TABLE_TEXT("response.incomplete"),
+                                       TABLE_TEXT("response.failed")};
+    struct span type = json_string(json_get(root, "type"));
+    if (span_equal(type, SPAN("error"))) reject(j, "error event");
+    for (unsigned i = 0; i < TABLE_COUNT(last); i++) {
+        if (!span_equal(type, last[i])) continue;
+        j->terminal = true;
+        judge_response(j, json_get(root, "response"));
+    }
+}
+
+/* The number is the answer. */
+static void judge_count(struct judging *j, const struct json_value *root)
+{
+    int64_t count;
+    j->choices[0] |= IS_SEEN;
+    if (json_i64(json_get(root, "input_tokens"), &count) == RC_OK && count >= 0) j->choices[0] |= HAS_TEXT | HAS_END;
+}
+
 /* ---- both */
 
 /* Readers differ about which of two members of one name counts, and so would the other form: such a reply is not kept. */
@@ -178,7 +232,7 @@ static void judge_event(struct judging *j, enum dialect dialect, const struct ev
 {
     const struct json_value *root;
     const char *reason;
-    if (dialect == DIALECT_OPENAI && event_is_done(event->data)) {
+    if (dialect_has_usage_chunk(dialect) && event_is_done(event->data)) {
         j->terminal = true;
         return;
     }
@@ -187,8 +241,10 @@ static void judge_event(struct judging *j, enum dialect dialect, const struct ev
         reject(j, reason);
         return;
     }
-    if (dialect == DIALECT_OPENAI)
-        judge_openai(j, root, "delta");
+    if (dialect_has_usage_chunk(dialect))
+        judge_openai(j, root, dialect == DIALECT_OPENAI ? "delta" : NULL);
+    else if (dialect == WIRE_RESPONSES)
+        judge_response_event(j, root);
     else
         judge_anthropic_event(j, root);
 }
@@ -198,7 +254,7 @@ static void judge_stream(struct judging *j, enum dialect dialect, struct span bo
     struct event_walk walk = event_walk(body, scratch);
     struct event event;
     while (!j->terminal && event_next(&walk, &event)) judge_event(j, dialect, &event, &walk.rest);
-    if (dialect == DIALECT_OPENAI && event_line_is_done(event_tail(&walk))) j->terminal = true;
+    if (dialect_has_usage_chunk(dialect) && event_line_is_done(event_tail(&walk))) j->terminal = true;
     if (!j->terminal) reject(j, "stream cut");
 }
 
@@ -211,8 +267,12 @@ static void judge_object(struct judging *j, enum dialect dialect, struct span bo
         return;
     }
     j->terminal = true;
-    if (dialect == DIALECT_OPENAI)
-        judge_openai(j, root, "message");
+    if (dialect_has_usage_chunk(dialect))
+        judge_openai(j, root, dialect == DIALECT_OPENAI ? "message" : NULL);
+    else if (dialect == WIRE_RESPONSES)
+        judge_response(j, root);
+    else if (dialect == WIRE_COUNT_TOKENS)
+        judge_count(j, root);
     else
         judge_anthropic_object(j, root);
 }

@@ -39,8 +39,26 @@ static struct metric unpriced = {.name = "larder_unpriced_calls_total",
                                  .help = "Calls upstream whose model has no price in the table",
                                  .kind = METRIC_COUNTER};
 
+#define TOKENS(type_label, help_text)                                                            \
+    {                                                                                            \
+        .name = "larder_tokens_total", .labels = "type=\"" type_label "\"", .help = (help_text), \
+        .kind = METRIC_COUNTER                                                                   \
+    }
+
+/* Input is the sum of the first four; reasoning is part of output. */
+enum { TOKEN_TYPES = 6 };
+static struct metric tokens_total[TOKEN_TYPES] = {
+    TOKENS("input_uncached", "Tokens of calls upstream as providers count them, in one convention for all"),
+    TOKENS("cache_read", NULL),
+    TOKENS("cache_write_5m", NULL),
+    TOKENS("cache_write_1h", NULL),
+    TOKENS("output", NULL),
+    TOKENS("reasoning", NULL),
+};
+
 int spend_reserve(void)
 {
+    for (unsigned i = 0; i < TOKEN_TYPES; i++) metric_register(&tokens_total[i]);
     for (unsigned i = 0; i < sizeof money / sizeof money[0]; i++) metric_register(&money[i]);
     metric_register(&unpriced);
     return kept_reserve(&kept, "ledger spend");
@@ -96,16 +114,29 @@ static struct spend_row *use(uint64_t key)
     return row;
 }
 
+static uint64_t counted(int64_t tokens)
+{
+    return tokens > 0 ? (uint64_t)tokens : 0;
+}
+
+static void count_tokens(const struct usage *u)
+{
+    const int64_t counts[TOKEN_TYPES] = {u->input_uncached, u->cache_read, u->cache_write_5m,
+                                         u->cache_write_1h, u->output,     u->reasoning};
+    for (unsigned i = 0; i < TOKEN_TYPES; i++) metric_add(&tokens_total[i], counted(counts[i]));
+}
+
 void spend_add_call(uint64_t key, const struct spend_call *call)
 {
     struct spend_row *row = use(key);
     *(call->by_box ? &cost_by_box : &cost_by_client) += call->cost;
     if (!call->priced) metric_add(&unpriced, 1);
+    count_tokens(&call->usage);
     if (!row) return;
     row->calls++;
     row->unpriced += !call->priced;
-    row->tokens_in += call->tokens_in;
-    row->tokens_out += call->tokens_out;
+    row->tokens_in += usage_input(&call->usage);
+    row->tokens_out += counted(call->usage.output);
     row->cost += call->cost;
     row->today_cost += call->cost;
 }

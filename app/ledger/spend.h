@@ -27,7 +27,8 @@ struct spend_row {
 };
 
 struct spend_call {
-    uint64_t tokens_in, tokens_out, cost;
+    struct usage usage;
+    uint64_t cost;
     bool priced; /* the model is in the table, or the provider takes no money */
     bool by_box; /* the box's key paid */
 };

@@ -169,7 +169,8 @@ def later():
     equal(metric(box, 'larder_deferred{state="waiting"}'), 4)
     listed = box.ctl("deferred", "list").strip().split("\n")
     equal(len(listed), 4)
-    check(all(w.rpartition("/")[2] in " ".join(listed) for w in where) and "waiting" in listed[0], listed)
+    check(all(w.rpartition("/")[2] in " ".join(listed) for w in where) and "waiting" in listed[0] and "tenant=kiosk (active)" in listed[0],
+          listed)
     up.start()
     for place, (ask, text, stream) in zip(where, asked):
         reply = fetched(box, place, key)
@@ -205,8 +206,11 @@ def later_kill():
     reply = fetched(box, where, key)
     check("durable" in reply.said["text"], reply)
     box.kill9()
+    with open(os.path.join(folder, name), "wb") as file:  # as if killed between the answer and the question's end
+        file.write(text)
     box.start()
     same_said(box.get(where, key=key), reply)
+    time.sleep(0.6)
     equal(up.count("durable"), 1, "calls")
 
 
@@ -247,6 +251,18 @@ def later_not():
     equal(box.ctl("deferred", "list").strip(), "no question is kept")
     up.start()
     until("online", lambda: box.chat("online", headers=LATER, key=key).status == 200)
+
+
+@test("later: a 202 is its own client's: the same question at the same time without the wish gets the 503")
+def later_beside():
+    box, up, key = paid_box(provider={"retry": {"attempts": 1}, "timeouts": {"first_byte": "700ms"}})
+    peers = [box.peer() for _ in range(4)]
+    for number, peer in enumerate(peers):
+        peer.send(box.request_bytes("/v1/chat/completions", harness.chat_body("beside [[hang]]"), key=key,
+                                    headers=LATER if number % 2 else {}))
+        up.wait_calls((1, 2, 2, 3)[number], "beside")
+    equal([peer.reply().status for peer in peers], [503, 202, 503, 202])
+    check(box.ctl("deferred", "list").count("def_") <= 2, box.ctl("deferred", "list"))
 
 
 @test("later: the same question is kept once; deferred_max bounds all, half of it one tenant")

@@ -10,6 +10,7 @@ import time
 import harness
 from harness import (Box, Skip, check, chat_body, equal, is_hit, is_miss, message_body, plain_upstream, test,
                      upstream)
+from upstream_more import more_upstream
 
 PATH = "/v1/chat/completions"
 OWN = "sk-the-box-own-key-0000"
@@ -157,6 +158,9 @@ def guessing():
                     source="127.0.0.5", headers={"anthropic-version": "2023-06-01"})
     equal((reply.status, reply.json["error"]["type"]), (429, "rate_limit_error"))
     check(all(not call.key().startswith("lk-") for call in up.calls), "a virtual key left the box")
+    metrics = box.metrics()
+    equal(metrics['larder_wrong_keys_total{outcome="refused"}'], 11)
+    equal(metrics['larder_wrong_keys_total{outcome="waits"}'], 3)
 
 
 # ---- limits --------------------------------------------------------------------------------------------------------
@@ -324,11 +328,72 @@ def tokens():
     shown = box.ctl("tenant", "show", "kiosk")
     after = int(re.search(r"(\d+) of 3000 tokens", shown).group(1))
     check(used + 1024 <= after <= used + 1024 + 100, "a cut answer is charged as guessed", after)
+    equal(box.metrics()['larder_limited_total{limit="tokens"}'], 0)
     equal(box.chat("three [[status=500]]", key=key).status, 500)
     shown = box.ctl("tenant", "show", "kiosk")
     equal(int(re.search(r"(\d+) of 3000 tokens", shown).group(1)), after, "an error costs no tokens")
     limited(box.chat("four", key=key, max_tokens=2000), "rate_limit_exceeded")
+    equal(box.metrics()['larder_limited_total{limit="tokens"}'], 1)
     is_miss(box.chat("four", key=key, max_tokens=100))
+
+
+@test("tenants: leaving before the last event, or before the first, does not make an answer free", limit=60)
+def leaving():
+    up = upstream()
+    box = box_for(up, [{"name": "kiosk", "limits": {"tokens_per_day": 1000000}}], config={
+        "budgets": {"finish_for_store": "0s"}})
+    key = box.add_tenant("kiosk")
+
+    def used():
+        return int(re.search(r"(\d+) of 1000000 tokens", box.ctl("tenant", "show", "kiosk")).group(1))
+
+    def landed():
+        end = time.monotonic() + 5
+        while box.metrics()["larder_flights"] > 0:
+            check(time.monotonic() < end, "the flight never ended")
+            time.sleep(0.05)
+
+    long = box.chat("long [[tokens=3000]] [[gate=2900:never]]", key=key, stream=True, wait=False)
+    came = 0
+    for piece in long.pieces():
+        came += piece.count(b'"content"')
+        if came >= 2700:
+            break
+    long.peer.close()
+    call = up.wait_calls(1, "long")[0]
+    equal(up.wait_outcome(call), "gone", "the call upstream")
+    landed()
+    first = used()
+    check(first > 2700, "%d tokens came and %d were charged" % (came, first))
+    silent = box.peer()
+    silent.send(box.request_bytes(PATH, chat_body("silent [[hang]]"), key=key))
+    call = up.wait_calls(1, "silent")[0]
+    silent.close()
+    equal(up.wait_outcome(call), "gone", "the call upstream")
+    landed()
+    check(used() >= first + 1024, "a call that was left is charged as guessed", first, used())
+
+
+def embed(box, given, key):
+    return box.ask("/v1/embeddings", {"model": "text-embedding-3-small", "input": given}, key=key)
+
+
+@test("tenants: embeddings count and cost too; stored inputs are served at the limit, and are nobody else's", limit=40)
+def embeddings():
+    up = more_upstream()
+    box = box_for(up, [{"name": "kiosk", "limits": {"requests_per_day": 1, "usd_per_day": 1}}],
+                  prices="text-embedding-3* 2026-01-01 - 5 0 - - - -\n")
+    key, other = box.add_tenant("kiosk"), box.add_tenant("other")
+    first = embed(box, "counted", key)
+    equal((first.status, first.header("x-larder-hit")), (200, "none"))
+    usage = first.json["usage"]
+    equal(money(box.ctl("tenant", "show", "kiosk"), "spent"), usage["prompt_tokens"] * 5)
+    refused = embed(box, "another", key)
+    equal((refused.status, refused.json["error"]["code"]), (429, "rate_limit_exceeded"))
+    check(int(refused.header("retry-after")) > 0, refused.headers)
+    equal(embed(box, "counted", key).header("x-larder-hit"), "exact")
+    equal(embed(box, "counted", other).header("x-larder-hit"), "none", "another tenant's input")
+    equal(up.count(), 2, "calls")
 
 
 @test("tenants: a body too large to be read is refused where tokens or money are limited", limit=40)

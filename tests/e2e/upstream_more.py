@@ -78,18 +78,18 @@ class MoreConnection(Connection):
                 "model": answer.model}
         count = len(call.json["prompt"]) if isinstance(call.json["prompt"], list) else 1
         usage = {"prompt_tokens": 9, "completion_tokens": answer.output_tokens, "total_tokens": 9 + answer.output_tokens}
+        said = ["%d: %s" % (i, answer.text) if answer.text else "" for i in range(count)]
         finish = "length" if "length" in call.steer else "stop"
         if not call.json.get("stream"):
-            choices = [{"text": "%d: %s" % (i, answer.text), "index": i, "logprobs": None, "finish_reason": finish}
+            choices = [{"text": said[i], "index": i, "logprobs": None, "finish_reason": finish}
                        for i in range(count)]
             await self.say(call, dialect, dict(base, choices=choices, usage=usage))
             return
         asked = (call.json.get("stream_options") or {}).get("include_usage")
         events = []
         for i in range(count):
-            text = "%d: %s" % (i, answer.text)
-            for at in range(0, len(text), 9):
-                events.append([{"text": text[at:at + 9], "index": i, "logprobs": None, "finish_reason": None}])
+            for at in range(0, len(said[i]), 9):
+                events.append([{"text": said[i][at:at + 9], "index": i, "logprobs": None, "finish_reason": None}])
             events.append([{"text": "", "index": i, "logprobs": None, "finish_reason": finish}])
         chunks = [(None, wire.dump(dict(base, choices=c, **({"usage": None} if asked else {})))) for c in events]
         if asked:

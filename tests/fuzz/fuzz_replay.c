@@ -38,7 +38,7 @@ static void check_same(enum dialect dialect, bool stream, const struct verdict *
 
 static void check_replay(enum dialect dialect, bool stream, struct span body, const struct verdict *verdict)
 {
-    struct text made = text_on(first_memory, replay_bound(body.size) + 1),
+    struct text made = text_on(first_memory, replay_bound(dialect, body.size) + 1),
                 back = text_on(second_memory, sizeof second_memory);
     int rc = stream ? replay_object_from_stream(dialect, body, &scratch, &made)
                     : replay_stream_from_object(dialect, body, true, &scratch, &made);

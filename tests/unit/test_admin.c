@@ -2,8 +2,10 @@
 /* tests/unit/test_admin.c — the admin port: who may read, what it answers. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/admin/admin.h"
+#include "cache/cache.h"
 #include "platform/file.h"
 #include "platform/rc.h"
 #include "tests/support/gateway_test.h"
@@ -38,6 +40,7 @@ static void test_paths(void **state)
     expect("Host: localhost\r\n", "/healthz", "GET", 200, "ok\n");
     expect("Host: localhost\r\n", "/readyz", "GET", 503, "not ready\n");
     boot.ready = true;
+    while (!cache_is_settled()) usleep(1000); /* the disk's answer for the first ids */
     expect("Host: localhost\r\n", "/readyz", "GET", 200, "ready\n");
     expect("Host: localhost\r\n", "/metrics", "GET", 200, "\nlarder_requests_total ");
     gateway_test_expect("Content-Type: text/plain; version=0.0.4");

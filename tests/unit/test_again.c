@@ -97,6 +97,7 @@ static void test_bytes_that_are_none(void **state)
         assert_int_equal(again_read(guarded(span_of(bytes.data, size)), &nobody, &arena, &again), RC_INVALID);
         arena_rewind(&arena, mark);
     }
+    assert_int_equal(again_read(SPAN(KEPT " "), &nobody, &arena, &again), RC_INVALID); /* longer than it says */
     assert_null(again);
     struct span other = SPAN("POST /v1/files HTTP/1.1\r\nHost: larder\r\nContent-Length: 2\r\n\r\n{}");
     assert_int_equal(again_read(guarded(other), &nobody, &arena, &again), RC_INVALID); /* no chat */

@@ -48,7 +48,7 @@ static void test_high_water_marks_are_there(void **state)
         "larder_fibers{pool=\"api\"} 0\n",
         "larder_fibers_high{pool=\"admin\"} 0\n",
         "larder_fibers_max{pool=\"api\"} 64\n",
-        "larder_fibers_max{pool=\"background\"} 8\n",
+        "larder_fibers_max{pool=\"background\"} 12\n",
         "larder_stack_high_bytes{pool=\"control\"} 0\n",
         "larder_stack_high_bytes{pool=\"dns\"} 0\n",
         "larder_heap_bytes{library=\"lmdb\",kind=\"used\"} ",

@@ -68,11 +68,11 @@ static void test_the_share_of_failed_calls_opens(void **state)
     struct provider_health h = {0};
     (void)state;
     clock_fake(1000000, UINT64_C(1795000000000000));
-    for (unsigned i = 0; i < 19; i++) reply(&h, i % 2 ? 200 : 503);
-    assert_false(h.tripped); /* ten of nineteen: not enough calls yet */
+    for (unsigned i = 0; i < 19; i++) reply(&h, i % 2 ? 503 : 200);
+    assert_false(h.tripped); /* not enough calls yet */
     assert_int_equal(health_state(&h), BREAKER_CLOSED);
     reply(&h, 529);
-    assert_true(h.tripped);
+    assert_true(h.tripped); /* ten of twenty */
     assert_int_equal(h.failing_since_us, UINT64_C(1795000000000000));
     assert_string_equal(h.last_error, "it answers with status 529");
     assert_int_equal(health_state(&h), BREAKER_OPEN);

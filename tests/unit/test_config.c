@@ -383,8 +383,9 @@ static void test_what_is_not_built_yet(void **state)
               "larder.yaml:2:17: warning: storage.seal: not built yet; this is its default, so nothing changes\n");
     load_says("semantic: {embedder: remote}\nstorage: {seal: true, eviction: mmr}\n", RC_INVALID,
               "larder.yaml:2:17: error: storage.seal: not built yet, so only its default can be set: false\n"
-              "larder.yaml:1:22: error: semantic.embedder: \"remote\" is not built yet; it can be none, minilm-int8 or "
-              "ngram\n");
+              "larder.yaml:1:11: error: semantic: embedder remote needs remote.model\n"
+              "larder.yaml:1:11: error: semantic: embedder remote needs remote.base_url; no usable URL: it does not "
+              "begin with https:// or http://\n");
     load_says("providers: [{name: a, dialect: openai, base_url: \"https://a\", breaker: {calls: 9, window: 30s}}]\n",
               RC_OK, "");
 }

@@ -107,7 +107,7 @@ static void assert_round_trip(const char *object)
 {
     struct text stream = text_on(first_memory, sizeof first_memory);
     assert_int_equal(replay_stream_from_object(DIALECT_ANTHROPIC, span_text(object), false, &scratch, &stream), RC_OK);
-    assert_true(stream.size <= replay_bound(strlen(object)));
+    assert_true(stream.size <= replay_bound(DIALECT_ANTHROPIC, strlen(object)));
     assert_object(stream.data, object);
     struct verdict before, after;
     verdict_of(DIALECT_ANTHROPIC, false, span_text(object), &scratch, &before);

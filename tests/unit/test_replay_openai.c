@@ -218,7 +218,7 @@ static void assert_round_trip(const char *object, const char *want)
 {
     struct text stream = text_on(first_memory, sizeof first_memory);
     assert_int_equal(replay_stream_from_object(DIALECT_OPENAI, span_text(object), true, &scratch, &stream), RC_OK);
-    assert_true(stream.size <= replay_bound(strlen(object)));
+    assert_true(stream.size <= replay_bound(DIALECT_OPENAI, strlen(object)));
     assert_object(stream.data, want ? want : object);
     struct verdict before, after;
     verdict_of(DIALECT_OPENAI, false, span_text(object), &scratch, &before);

@@ -36,9 +36,8 @@ static void test_calls_and_hits(void **state)
     assert_true(spend_key(&other) == spend_key(&third) && spend_key(&other) != spend_key(&nobody));
     clock_fake(CLOCK_SECOND, NOON);
     assert_null(spend_find(7));
-    spend_add_call(7,
-                   &(struct spend_call){.tokens_in = 10, .tokens_out = 20, .cost = 30, .priced = true, .by_box = true});
-    spend_add_call(7, &(struct spend_call){.tokens_in = 1, .tokens_out = 2});
+    spend_add_call(7, &(struct spend_call){.usage = {6, 3, 1, -1, 20, 5}, .cost = 30, .priced = true, .by_box = true});
+    spend_add_call(7, &(struct spend_call){.usage = {.input_uncached = 1, .output = 2}});
     spend_add_hit(7, HIT_EXACT, 30);
     spend_add_hit(7, HIT_SEMANTIC, 5);
     spend_add_call(spend_key(&other), &(struct spend_call){.cost = 1000000, .priced = true});
@@ -57,6 +56,11 @@ static void test_calls_and_hits(void **state)
     expect_metric("larder_saved_usd_total{kind=\"exact\"} 3e-05\n");
     expect_metric("larder_saved_usd_total{kind=\"semantic\"} 5e-06\n");
     expect_metric("larder_unpriced_calls_total 1\n");
+    expect_metric("larder_tokens_total{type=\"input_uncached\"} 7\n");
+    expect_metric("larder_tokens_total{type=\"cache_read\"} 3\n");
+    expect_metric("larder_tokens_total{type=\"cache_write_1h\"} 0\n");
+    expect_metric("larder_tokens_total{type=\"output\"} 22\n");
+    expect_metric("larder_tokens_total{type=\"reasoning\"} 5\n");
     clock_fake(CLOCK_SECOND, NOON + UINT64_C(86400) * CLOCK_SECOND);
     spend_add_call(7, &(struct spend_call){.cost = 4, .priced = true});
     row = spend_find(7);

@@ -251,7 +251,9 @@ static void a_slow_disk_costs_no_first_answers(void **state)
     (void)state;
     save_ms = 250;
     start(5000000, 64 << 20);
+    assert_false(writer_is_settled(&writer));
     uint64_t first = put(1, 100), second = put(2, 100);
+    assert_true(writer_is_settled(&writer));
     save_ms = 0;
     assert_int_equal(second, first + 1);
     assert_int_equal(sync_all(), RC_OK);
