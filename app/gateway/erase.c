@@ -156,10 +156,10 @@ static const struct step {
     const char *what;
     int (*run)(const uint8_t tenant[ENTRY_TENANT_SIZE], struct erased *erased);
 } steps[] = {
-    {"its key", refuse_key},         {"what stands in memory", forget_in_memory},
-    {"its answers", erase_answers},  {"its kept questions", erase_questions},
-    {"its labels", erase_labels},    {"its rejected pairs", erase_pairs},
-    {"its figures", erase_figures},  {"what stands in memory", forget_in_memory},
+    {"its key", refuse_key},        {"what stands in memory", forget_in_memory},
+    {"its answers", erase_answers}, {"its kept questions", erase_questions},
+    {"its labels", erase_labels},   {"its rejected pairs", erase_pairs},
+    {"its figures", erase_figures}, {"what stands in memory", forget_in_memory},
     {"its name", forget_name},
 };
 
