@@ -111,10 +111,11 @@ int command_tenant_erase(struct command_call *call)
                     erased.failed ? erased.failed : "the note that it is to be erased", rc_name(rc));
         return rc;
     }
-    text_format(call->out,
-                "erased: its key, %u stored answers, %u kept questions, what was learnt from it, its figures and the "
-                "secret of its codes\n",
-                erased.answers, erased.questions);
+    text_format(
+        call->out,
+        "erased: its key, %u stored answers, kept questions, what was learnt from it, its figures and the secret of "
+        "its codes\n",
+        erased.answers);
     erase_print_rest(call->out);
     return RC_OK;
 }
