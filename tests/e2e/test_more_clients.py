@@ -258,7 +258,8 @@ def llm_command():
     equal(up.count(), 1, "calls")
 
 
-@test("more clients: the DUMMY_KEY of llm is no credential: a LAN server answers, the internet's is never asked")
+@test("more clients: the DUMMY_KEY of llm is no credential: a LAN server answers, the internet's is never asked",
+      limit=90)
 def llm_without_key():
     lan = plain_upstream()
     lan.needs_key = False
