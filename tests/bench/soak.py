@@ -155,6 +155,11 @@ def at_most(section, name, value, unit, bound, note=""):
     figure(section, name, value, unit, f"<= {bound:g}", value <= bound, note)
 
 
+def say_busy(box, begin):
+    ran, waited = (now - then for now, then in zip(box.core(), begin))
+    print(f"    the box's lane ran {ran:.1f} s and waited {waited:.1f} s more for its core, which other programs had", flush=True)
+
+
 def healthy(section, box):
     said = box.end()
     figure(section, "the box lived, ended well and complained of nothing", said or "yes", "", "yes", not said)
@@ -207,7 +212,6 @@ def mixed():
     fds = box.descriptors()
     watch, begin = Watch(box), box.core()
     r = ask(box, "-c", 256, "-s", 26, "-t", 200, "-k", 2000, "-u", 200, "-d", options.seconds)
-    ran, waited = (b - a for a, b in zip(begin, box.core()))
     rows = watch.stop()
     stats = provider.stats()
     failed = 1 - stats["fine"] / stats["calls"]
@@ -215,7 +219,7 @@ def mixed():
            f"to the clients {r['5xx']:,} 5xx, {r['4xx']:,} 4xx, {r['cut']:,} cut off"
     wrongs("mixed", r)
     print("    " + seen, flush=True)
-    print(f"    in {len(rows)} s the box's lane ran {ran:.1f} s and waited {waited:.1f} s for its core, which other programs had", flush=True)
+    say_busy(box, begin)
     at_most("mixed", "added latency of a hit, p99", ms(r["added_exact"]), "ms", 5, percentiles(r["added_exact"]))
     at_most("mixed", "added latency of a miss, p99", ms(r["added_none"]), "ms", 5, percentiles(r["added_none"]))
     at_most("mixed", "overhead as the box says it (x-larder-overhead-us), p99", ms(r["overhead"]), "ms", 5, percentiles(r["overhead"]))
@@ -271,12 +275,13 @@ def occupied():
     store(box, 500, "-D", 0, "-E", 5, "-G", 1)
     slow = Clients(box.port, "-c", flights, "-n", 1, "-f", 100000, "-k", 0, "-u", 1000, "-D", 30000, "-E", 5, "-G", 1)
     time.sleep(2)
-    taken = [int(box.metrics()["larder_flights"])]
+    begin, taken = box.core(), [int(box.metrics()["larder_flights"])]
     hits = Clients(box.port, *known, "-s", 4, "-t", 60, "-d", 22, "-D", 0, "-E", 5, "-G", 1)
     health = Clients(box.admin, "-c", 2, "-t", 40, "-d", 22, "-g", "/healthz")
     metrics = Clients(box.admin, "-c", 1, "-t", 400, "-d", 22, "-g", "/metrics")
     r, a, m = hits.result(), health.result(), metrics.result()
     taken.append(int(box.metrics()["larder_flights"]))
+    say_busy(box, begin)
     s = slow.result()
     figure("occupied", "flights taken, before and after the measurement", min(taken), "", f"= {flights}", min(taken) == flights)
     at_most("occupied", "hits meanwhile, p99", ms(r["added_exact"]), "ms", 5, percentiles(r["added_exact"]))
