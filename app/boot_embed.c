@@ -2,8 +2,8 @@
 /* app/boot_embed.c — the embedder of the configuration: opened at boot, its model's bytes read on a worker afterwards. */
 #include <stdio.h>
 
-#include "app/boot_private.h"
 #include "app/boot.h"
+#include "app/boot_private.h"
 #include "cache/embed.h"
 #include "platform/log.h"
 #include "platform/metric.h"

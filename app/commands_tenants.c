@@ -106,14 +106,16 @@ int command_tenant_erase(struct command_call *call)
     int rc = erase_tenant(call->words[0], &erased);
     if (rc == RC_NOT_FOUND) return say(call, rc);
     if (rc != RC_OK) {
-        text_format(call->out, "not all could be removed: %s: %s. Try again; after a restart it is tried again by itself\n",
+        text_format(call->out,
+                    "not all could be removed: %s: %s. Try again; after a restart it is tried again by itself\n",
                     erased.failed ? erased.failed : "the note that it is to be erased", rc_name(rc));
         return rc;
     }
-    text_format(call->out,
-                "erased: its key, %u stored answers, %u kept questions, what was learnt from it, its figures and the "
-                "secret of its codes\n",
-                erased.answers, erased.questions);
+    text_format(
+        call->out,
+        "erased: its key, %u stored answers, kept questions, what was learnt from it, its figures and the secret of "
+        "its codes\n",
+        erased.answers);
     erase_print_rest(call->out);
     return RC_OK;
 }

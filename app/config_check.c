@@ -231,18 +231,34 @@ void config_check_provider(struct config_reader *reader, const struct yaml_node 
     check_plain_http(reader, node, p);
 }
 
-static void check_chain(struct config_reader *reader, const struct yaml_node *node, struct config_route *route)
+/* A provider of the other dialect is bridged, where the route says which one its clients speak. */
+static void check_bridged(struct config_reader *reader, const struct yaml_node *place, const struct config_provider *p,
+                          const struct config_route *route, bool given)
+{
+    const char *theirs = p->dialect == DIALECT_OPENAI ? "openai" : "anthropic";
+    const char *ours = route->dialect == DIALECT_OPENAI ? "openai" : "anthropic";
+    if (!given)
+        config_error(reader, place,
+                     "provider \"%.*s\" speaks %s, the first one %s: say match.dialect, and the others "
+                     "are bridged",
+                     QUOTE(p->name), theirs, ours);
+    else if (p->passthrough && p->key.size == 0)
+        config_warning(reader, place,
+                       "provider \"%.*s\" speaks %s, the route %s: no client's credential goes there, "
+                       "so without a key of the box it is never asked",
+                       QUOTE(p->name), theirs, ours);
+}
+
+static void check_chain(struct config_reader *reader, const struct yaml_node *node, struct config_route *route,
+                        bool given)
 {
     const struct config *config = reader->config;
     const struct yaml_node *place = place_of(node, "providers");
     unsigned passthrough = 0;
     for (unsigned i = 0; i < route->provider_count; i++) {
         const struct config_provider *p = &config->providers[route->providers[i]];
-        passthrough += p->passthrough;
-        if (p->dialect != route->dialect)
-            config_error(reader, place, "provider \"%.*s\" speaks %s, the route %s", QUOTE(p->name),
-                         p->dialect == DIALECT_OPENAI ? "openai" : "anthropic",
-                         route->dialect == DIALECT_OPENAI ? "openai" : "anthropic");
+        passthrough += p->passthrough && p->dialect == route->dialect;
+        if (p->dialect != route->dialect) check_bridged(reader, place, p, route, given);
     }
     if (passthrough > 1)
         config_error(reader, place, "%u providers with passthrough: a client's credential goes to one origin only",
@@ -258,7 +274,7 @@ void config_check_route(struct config_reader *reader, const struct yaml_node *no
     if (route->model.size == 0) config_error(reader, place_of(node, "match"), "match.model is empty; \"*\" is any");
     route->any_dialect = !given && route->provider_count == 0;
     if (!given && route->provider_count > 0) route->dialect = reader->config->providers[route->providers[0]].dialect;
-    check_chain(reader, node, route);
+    check_chain(reader, node, route, given);
 }
 
 /* A group stands before its members, as providers before the routes that name them; groups have none themselves. */

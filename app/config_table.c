@@ -252,7 +252,7 @@ static const struct config_key provider_keys[] = {
 
 static const struct config_key match_keys[] = {
     {.name = "dialect", .type = TYPE_CHOICE, R(dialect), .choices = dialect_choices,
-     .help = "absent: that of the providers, both without any"},
+     .help = "the clients'; providers of the other one are bridged. Absent: that of the providers, both without any"},
     {.name = "model", .type = TYPE_TEXT, R(model), .fallback = "*", .help = "glob over model names: * and ?"},
     END,
 };

@@ -16,7 +16,7 @@ struct lookup {
     const struct semantic_question *question;
     struct arena *arena;
     struct semantic_found *found;
-    const float *made; /* by a remote embedder */
+    const float *made;                                    /* by a remote embedder */
     uint64_t gone[SEMANTIC_DEAD_MAX + SEMANTIC_NEXT_MAX]; /* or passed over */
     unsigned gone_count;
     int rc;

@@ -86,8 +86,7 @@ static double read_figure(const struct metric *metric)
         [FIGURE_CODES] = s.codes,     [FIGURE_NAMESPACES] = s.namespaces,   [FIGURE_BLOCKS] = s.blocks,
         [FIGURE_DEAD] = s.dead,       [FIGURE_WAITING] = s.waiting,         [FIGURE_MISSING] = s.missing,
         [FIGURE_TENANTS] = s.tenants, [FIGURE_REEMBEDDED] = s.reembedded,   [FIGURE_DROPPED] = s.dropped,
-        [FIGURE_DAMAGED] = s.damaged, [FIGURE_REFUSED] = s.tenants_refused,
-        [FIGURE_LEFT] = s.left,
+        [FIGURE_DAMAGED] = s.damaged, [FIGURE_REFUSED] = s.tenants_refused, [FIGURE_LEFT] = s.left,
     };
     return (double)values[metric - figures];
 }

@@ -69,7 +69,7 @@ struct bridge_stream {
 };
 /* One event's data. Writes the events that follow from it, which may be none. An error of the provider becomes an error
  * event and ends the stream. */
-int bridge_stream_event(struct bridge_stream *stream, struct span data, struct json_scratch *scratch, struct text *out);
+int bridge_stream_event(struct bridge_stream *b, struct span data, struct json_scratch *scratch, struct text *out);
 
 /* ---- inside */
 

@@ -182,7 +182,7 @@ static bool is_of(const struct deferred_row *row, const uint8_t tenant[ENTRY_TEN
 }
 
 /* Whoever is at work with its files drops it, being told; else it is dropped here. True: there is none any more. */
-static bool drop_all(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+static bool drop_all(const uint8_t tenant[ENTRY_TENANT_SIZE])
 {
     bool none = true;
     for (unsigned i = 0; i < deferred_max; i++) {
@@ -190,18 +190,16 @@ static bool drop_all(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
         if (!is_of(row, tenant)) continue;
         none = none && !row->busy && row->state != DEFERRED_WRITING;
         if (row->state == DEFERRED_WRITING) continue;
-        *removed += !row->gone;
         row->gone = true;
         if (!row->busy) deferred_remove(row);
     }
     return none;
 }
 
-int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed)
+int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE])
 {
     uint64_t end_us = clock_monotonic_us() + ERASE_WAIT_US;
-    *removed = 0;
-    while (!drop_all(tenant, removed)) {
+    while (!drop_all(tenant)) {
         uint64_t now_us = clock_monotonic_us();
         if (now_us > end_us) return RC_TIMEOUT;
         if (fiber_sleep_until(now_us + CLOCK_SECOND / 20) != RC_OK) return RC_CANCELLED;

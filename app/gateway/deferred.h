@@ -44,7 +44,7 @@ void deferred_step(struct arena *arena);
 
 /* A tenant's questions and answers are removed, files too (fiber; what is being asked just now is waited for).
  * RC_TIMEOUT: that took too long. */
-int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE], unsigned *removed);
+int deferred_erase(const uint8_t tenant[ENTRY_TENANT_SIZE]);
 
 /* One line a question, oldest first. */
 void deferred_list(struct text *out);

@@ -21,7 +21,7 @@
 enum { ERASES_MAX = 16 };
 
 struct erased {
-    unsigned answers, questions;
+    unsigned answers;
     const char *failed; /* what could not be removed, NULL: the disk took nothing of it, or all is done */
 };
 

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "app/gateway/flight_bridge.h"
 #include "app/gateway/flight_money.h"
 #include "app/gateway/journal.h"
 #include "app/gateway/retry.h"
@@ -90,7 +91,7 @@ static void drop_waiting_for_whole(struct flight *f)
     flight_drop_other_form(f);
 }
 
-static int record(struct flight *f, struct span piece)
+int flight_record(struct flight *f, struct span piece)
 {
     size_t most = f->leader->config->limits.parse_max;
     f->received += piece.size;
@@ -108,6 +109,11 @@ static int record(struct flight *f, struct span piece)
 }
 
 /* ---- one reply */
+
+static int record(struct flight *f, struct span piece)
+{
+    return f->bridge ? flight_bridge_take(f, piece) : flight_record(f, piece);
+}
 
 static int record_decoded(struct flight *f, struct decoder *decoder, struct span piece, bool *ended)
 {
@@ -156,6 +162,10 @@ static int relay(struct flight *f, struct upstream_call *call, struct decoder *d
         }
     }
     if (rc != RC_EMPTY) return rc;
+    if (f->bridge) {
+        rc = flight_bridge_end(f);
+        if (rc != RC_OK) return rc;
+    }
     /* Clients take a stream that ends cleanly for a complete answer, so one without its last event must not. */
     bool cut_short = f->stream && f->status == 200 && !f->live.terminal && !f->live.error;
     return (decoder && !decoded) || cut_short ? RC_CLOSED : RC_OK;
@@ -185,7 +195,7 @@ static int take_head(struct flight *f, const struct upstream_call *call, bool la
     f->upstream_us = answered_us - f->tried_us; /* tries that failed and the pauses behind them are not ours either */
     f->upstream_ms = (int64_t)((answered_us - f->asked_us) / 1000);
     f->head_known = true;
-    return RC_OK;
+    return f->bridge ? flight_bridge_head(f) : RC_OK;
 }
 
 static void learn_tenant(const struct flight *f, unsigned status, enum payment payment)
@@ -339,12 +349,15 @@ static int compose(struct flight *f, struct tries *t)
     unsigned flags = r->question.flags;
     t->body = r->body;
     f->usage_asked = (flags & QUESTION_STREAM) && (flags & QUESTION_INCLUDE_USAGE);
-    bool splice = dialect_has_usage_chunk(request_wire(r)) && (flags & QUESTION_STREAM) && !f->usage_asked &&
-                  !(flags & QUESTION_DUPLICATE) && t->provider->stream_usage_add;
+    int rc = flight_bridge_compose(f, t->provider, &t->body);
+    if (rc != RC_OK) return rc;
+    bool splice = !f->bridge && dialect_has_usage_chunk(request_wire(r)) && (flags & QUESTION_STREAM) &&
+                  !f->usage_asked && !(flags & QUESTION_DUPLICATE) && t->provider->stream_usage_add;
     if (splice && question_add_usage(r->body, &gateway.scratch, f->arena, &t->body) == RC_OK)
         f->usage_asked = true;
-    else
+    else if (!f->bridge)
         t->body = r->body;
+    f->composed = true;
     return upstream_head(r, r->x->head.method, t->provider, t->payment, (int64_t)t->body.size, f->arena, &t->head);
 }
 
@@ -356,7 +369,9 @@ static enum outcome ask(struct flight *f, unsigned link, bool last_link)
     struct tries t = {.provider = provider, .index = index, .payment = payment_of(r, provider), .last_link = last_link};
     t.deadline_us = clock_monotonic_us() + provider->total_us;
     f->link = link;
-    if (compose(f, &t) != RC_OK) {
+    int rc = compose(f, &t);
+    if (rc == RC_DENIED) return GIVE_UP;
+    if (rc != RC_OK) {
         flight_error(f, failure_memory.status, failure_memory.code, failure_memory.message);
         return ANSWERED;
     }
@@ -371,6 +386,13 @@ static unsigned last_payable(const struct request *r)
     return last;
 }
 
+/* No provider of the route could be asked this, and none ever can. */
+static void refuse_bridged(struct flight *f)
+{
+    f->should_retry = "false";
+    flight_error(f, 400, "not_bridged", f->refusal);
+}
+
 void flight_call(struct flight *f)
 {
     f->began_us = clock_monotonic_us();
@@ -380,7 +402,10 @@ void flight_call(struct flight *f)
     for (unsigned link = 0; link < r->route->provider_count && outcome == GIVE_UP && !fiber_cancelled(); link++)
         if (payment_of(r, &r->config->providers[r->route->providers[link]]) != PAY_NONE)
             outcome = ask(f, link, link == last);
-    if (outcome != ANSWERED && !f->background && !(fiber_cancelled() && f->sink_count == 0))
+    if (outcome == ANSWERED || f->background || (fiber_cancelled() && f->sink_count == 0)) return;
+    if (f->refusal && !f->composed)
+        refuse_bridged(f);
+    else
         flight_answer_offline(f, last != CONFIG_CHAIN_MAX);
 }
 

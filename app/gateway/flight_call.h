@@ -52,6 +52,7 @@ struct flight {
     bool judged;
     bool storable;  /* judged so */
     bool forbidden; /* the provider said no-store */
+    bool composed;  /* some provider could be asked */
     bool crowded;   /* a provider had no place for this call in time */
     unsigned status;
     const char *content_type;
@@ -64,6 +65,8 @@ struct flight {
     size_t size, capacity;
     struct live_stream live;
     struct span converted[VIEWS];
+    struct flight_bridge *bridge; /* its provider speaks the other dialect; NULL: the client's */
+    const char *refusal;          /* why a request could not be written in a provider's dialect */
 
     /* figures */
     uint64_t stored_id;
@@ -88,6 +91,8 @@ struct flight {
 struct flight *flight_new(struct request *r);
 /* Asks the chain of providers; on return the reply is complete, or everyone has been told of its failure. */
 void flight_call(struct flight *f);
+/* More of the reply, in the client's dialect. */
+int flight_record(struct flight *f, struct span piece);
 /* Judges and stores a complete reply; once. */
 void flight_store(struct flight *f);
 /* Makes the reply here: stored and stale, from a pack, or an error that says what is wrong. */

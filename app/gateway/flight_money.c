@@ -78,6 +78,10 @@ void flight_charge(struct flight *f)
 {
     static const struct usage nothing = {0};
     struct request *r = f->leader;
+    if (f->local || (!f->head_known && !was_abandoned(f))) {
+        limits_give_back(r);
+        return;
+    }
     if (!was_answered(f) && !was_abandoned(f)) {
         limits_settle(r, &nothing, 0);
         return;

@@ -36,6 +36,7 @@ static bool find_provider(struct passage *p, bool stateless)
         for (unsigned k = 0; k < route->provider_count; k++) {
             p->index = route->providers[k];
             p->provider = &config->providers[p->index];
+            if (p->provider->dialect != p->r->dialect) continue; /* unread bytes cannot be converted */
             p->payment = payment_of(p->r, p->provider);
             if (p->payment == PAY_CLIENT || p->payment == PAY_FREE || (stateless && p->payment == PAY_BOX_KEY))
                 return true;

@@ -326,9 +326,10 @@ static uint64_t tokens_of(const struct usage *usage)
     return usage_input(usage) + (usage->output > 0 ? (uint64_t)usage->output : 0);
 }
 
-static void settle(struct request *r, uint64_t tokens, uint64_t cost)
+static void settle(struct request *r, bool counts, uint64_t tokens, uint64_t cost)
 {
     struct limit_amounts back = {0};
+    back.of[LIMIT_REQUESTS] = counts ? 0 : -LIMIT_UNIT;
     back.of[LIMIT_TOKENS] = ((int64_t)tokens - (int64_t)r->ticket.tokens) * LIMIT_UNIT;
     back.of[LIMIT_MONEY] = (int64_t)cost - (int64_t)r->ticket.cost;
     r->ticket.held = false;
@@ -342,14 +343,20 @@ static void settle(struct request *r, uint64_t tokens, uint64_t cost)
 
 void limits_settle(struct request *r, const struct usage *usage, uint64_t cost)
 {
-    if (r->ticket.held) settle(r, usage ? tokens_of(usage) : r->ticket.tokens, usage ? cost : r->ticket.cost);
+    if (r->ticket.held) settle(r, true, usage ? tokens_of(usage) : r->ticket.tokens, usage ? cost : r->ticket.cost);
 }
 
 void limits_settle_guess(struct request *r, const struct usage *usage, uint64_t cost)
 {
     if (!r->ticket.held) return;
     uint64_t tokens = tokens_of(usage);
-    settle(r, tokens > r->ticket.tokens ? tokens : r->ticket.tokens, cost > r->ticket.cost ? cost : r->ticket.cost);
+    settle(r, true, tokens > r->ticket.tokens ? tokens : r->ticket.tokens,
+           cost > r->ticket.cost ? cost : r->ticket.cost);
+}
+
+void limits_give_back(struct request *r)
+{
+    if (r->ticket.held) settle(r, false, 0, 0);
 }
 
 bool limits_are_spent(const struct request *r)

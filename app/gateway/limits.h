@@ -11,8 +11,8 @@
  *          unless said, LIMITS_OUTPUT_MOST at most), priced by the table; after it what the provider counted. So a limit
  *          can be overshot by what the calls under way answer beyond the guess: bound that with `concurrent`. An answer
  *          without a usage (cut off, or too large to be kept) is charged by its bytes, at least as guessed; a call that
- *          its client left before the answer as guessed; one that got none, or an error, as nothing but a request. A
- *          bucket may go below zero and is filled from there.
+ *          its client left before the answer as guessed; a provider's error as nothing but a request; a call that no
+ *          provider answered as nothing. A bucket may go below zero and is filled from there.
  * File:    <data>/limits, within LIMITS_SAVE_US: kill -9 or a power cut forgets at most the charges of that time.
  * Owner:   this module; a ticket belongs to its request.
  * Threads: lane only; nothing waits.
@@ -60,6 +60,8 @@ int limits_take_unread(struct request *r, struct limit_refusal *refusal);
 void limits_settle(struct request *r, const struct usage *usage, uint64_t cost);
 /* The same when nobody counted: what was reserved, or this if it is more. */
 void limits_settle_guess(struct request *r, const struct usage *usage, uint64_t cost);
+/* There was no call after all. */
+void limits_give_back(struct request *r);
 
 /* Whether the tenant could make no call now, or was refused one and the time has not come: a reply from the box then says
  * so. */

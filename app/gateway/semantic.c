@@ -174,10 +174,8 @@ static void skip(struct request *r, enum semantic_skip why)
 
 static struct semantic_question question_of(const struct request *r)
 {
-    struct semantic_question question = {.text = r->question.query,
-                                         .space = r->semantic.space,
-                                         .shared = r->shared,
-                                         .strict = r->route->guards_strict};
+    struct semantic_question question = {
+        .text = r->question.query, .space = r->semantic.space, .shared = r->shared, .strict = r->route->guards_strict};
     memcpy(question.tenant, r->tenant.id, sizeof question.tenant);
     return question;
 }

@@ -23,7 +23,8 @@ enum payment payment_of(const struct request *r, const struct config_provider *p
     bool keyless = provider->key.size == 0 && !provider->passthrough;
     if (r->rules[0] && !limits_allow_provider(r, (unsigned)(provider - r->config->providers))) return PAY_NONE;
     if (r->tenant.kind == TENANT_VIRTUAL && provider->key.size) return PAY_BOX_KEY;
-    if (r->tenant.kind == TENANT_PASSTHROUGH && provider->passthrough) return PAY_CLIENT;
+    bool theirs = provider->dialect == r->dialect; /* a credential goes to no provider of another API */
+    if (r->tenant.kind == TENANT_PASSTHROUGH && provider->passthrough && theirs) return PAY_CLIENT;
     return keyless && payment_is_welcome(r) ? PAY_FREE : PAY_NONE;
 }
 
@@ -89,11 +90,13 @@ static bool goes_up(const struct http_head *head, struct span name)
 static void put_path(struct text *out, const struct request *r, const struct config_provider *provider)
 {
     struct span path = r->x->head.path;
+    bool bridged = provider->dialect != r->dialect && r->endpoint == ENDPOINT_CHAT;
+    if (bridged) path = provider->dialect == DIALECT_OPENAI ? SPAN("/v1/chat/completions") : SPAN("/v1/messages");
     text_put_span(out, provider->base_path);
     bool has_version = provider->dialect == DIALECT_OPENAI && provider->base_path.size > 0;
     if (has_version && span_starts_with(path, SPAN("/v1/"))) path = span_of(path.data + 3, path.size - 3);
     text_put_span(out, path);
-    if (r->x->head.query.size) {
+    if (r->x->head.query.size && !bridged) {
         text_put_char(out, '?');
         text_put_span(out, r->x->head.query);
     }
@@ -144,6 +147,31 @@ static void put_host(struct text *out, const struct config_provider *provider)
     text_put(out, "\r\n", 2);
 }
 
+static bool has_header(const struct config_provider *provider, struct span name)
+{
+    for (unsigned i = 0; i < provider->header_count; i++)
+        if (span_equal_nocase(provider->headers[i].name, name)) return true;
+    return false;
+}
+
+/* The client's fields are its own dialect's (versions, betas, what its library is): to a provider of the other one goes
+ * only what the converted request needs. */
+static void put_bridged_fields(struct text *out, const struct request *r, const struct config_provider *provider)
+{
+    struct span agent = http_field(&r->x->head, "user-agent");
+    if (agent.size) put_field(out, SPAN("User-Agent"), agent);
+    text_put_text(out, "Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n");
+    if (provider->dialect == DIALECT_ANTHROPIC && !has_header(provider, SPAN("anthropic-version")))
+        text_put_text(out, "anthropic-version: 2023-06-01\r\n");
+}
+
+static void put_client_fields(struct text *out, const struct request *r)
+{
+    for (unsigned i = 0; i < r->x->head.field_count; i++)
+        if (goes_up(&r->x->head, r->x->head.fields[i].name))
+            put_field(out, r->x->head.fields[i].name, r->x->head.fields[i].value);
+}
+
 static size_t head_room(const struct request *r, const struct config_provider *provider)
 {
     size_t size = HEAD_EXTRA + r->x->head.size + provider->base_path.size + provider->host.size + provider->key.size;
@@ -164,9 +192,10 @@ int upstream_head(const struct request *r, struct span method, const struct conf
     put_path(&out, r, provider);
     text_put_text(&out, " HTTP/1.1\r\n");
     put_host(&out, provider);
-    for (unsigned i = 0; i < r->x->head.field_count; i++)
-        if (goes_up(&r->x->head, r->x->head.fields[i].name))
-            put_field(&out, r->x->head.fields[i].name, r->x->head.fields[i].value);
+    if (provider->dialect == r->dialect)
+        put_client_fields(&out, r);
+    else
+        put_bridged_fields(&out, r, provider);
     put_credential(&out, r, provider, payment);
     for (unsigned i = 0; i < provider->header_count; i++)
         put_field(&out, provider->headers[i].name, provider->headers[i].value);

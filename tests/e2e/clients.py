@@ -51,22 +51,40 @@ class Worker:
         self.process.wait()
 
 
+def need(path, what):
+    if not os.path.exists(path):
+        raise Skip("%s is missing: %s" % (os.path.relpath(path, ROOT), what))
+    return path
+
+
+def start_node(program, env):
+    folder = os.path.join(ROOT, "build", "node")
+    need(os.path.join(folder, "node_modules"), "run tests/e2e/run.sh")
+    shutil.copy(os.path.join(HERE, "clients", program), folder)
+    return Worker(program, [os.environ.get("NODE", "node"), program], folder, env)
+
+
+def start_python(name, folder, program, env):
+    python = need(os.path.join(ROOT, "build", folder, "bin", "python"), "run tests/e2e/run.sh")
+    return Worker(name, [python, "-B", program], os.path.join(HERE, "clients"), env)
+
+
+def start(kind, env):
+    if kind in ("node", "node-ai"):
+        return start_node("worker.mjs" if kind == "node" else "more.mjs", env)
+    if kind == "go":
+        return Worker(kind, [need(os.path.join(ROOT, "build", "go", "worker"), "run tests/e2e/run.sh")], HERE, env)
+    folder, program = {"python": ("venv", "worker.py"), "python-old": ("venv-old", "worker.py"),
+                       "python-more": ("venv-more", "more.py")}[kind]
+    quiet = {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}        # LiteLLM would fetch prices from the internet
+    return start_python(kind, folder, program, dict(quiet, **(env or {})))
+
+
 def worker(kind, env=None):
-    """kind: python, python-old, node. A worker with an environment of its own is not shared."""
+    """kind: python, python-old, python-more, node, node-ai, go. One with an environment of its own is not shared."""
     if kind in _workers and not env:
         return _workers[kind]
-    build = os.path.join(ROOT, "build")
-    if kind == "node":
-        folder = os.path.join(build, "node")
-        if not os.path.isdir(os.path.join(folder, "node_modules")):
-            raise Skip("build/node is missing: run tests/e2e/run.sh")
-        shutil.copy(os.path.join(HERE, "clients", "worker.mjs"), folder)
-        made = Worker(kind, [os.environ.get("NODE", "node"), "worker.mjs"], folder, env)
-    else:
-        python = os.path.join(build, "venv" if kind == "python" else "venv-old", "bin", "python")
-        if not os.access(python, os.X_OK):
-            raise Skip("%s is missing: run tests/e2e/run.sh" % python)
-        made = Worker(kind, [python, "-B", "worker.py"], os.path.join(HERE, "clients"), env)
+    made = start(kind, env)
     if env:
         atexit.register(made.close)
         return made

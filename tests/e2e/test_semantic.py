@@ -105,6 +105,66 @@ def after_a_kill():
     semantic_hit(box.chat(OTHER_WORDS), "Still here.")
 
 
+@test("semantic: another embedder makes codes anew; the same words hit all along, other words soon after", limit=90)
+def another_embedder():
+    up = upstream()
+    box = semantic_box(up)
+    stored(box, up, ASKED, "Press the link in the mail.")
+    stored(box, up, "Where is the nearest library in town?", "on the square")
+    semantic_hit(box.chat(OTHER_WORDS), "Press the link in the mail.")
+    calls = up.count()
+    for embedder, near in (("ngram", False), ("minilm-int8", True)):
+        equal(box.terminate(), 0, "exit code on SIGTERM")
+        box.write_config({"semantic": {"embedder": embedder}})
+        box.start()
+        is_hit(box.chat(ASKED))             # before any code is made
+        wait_until(lambda: box.metrics()["larder_semantic_codes"] == 2, "codes of " + embedder, 30)
+        is_hit(box.chat("Where is the nearest library in town?"))
+        check(re.search(r"semantic %s\S* \(ready\), 2 codes\n" % embedder, box.ctl("status")), box.ctl("status"))
+        check("0 codes made again, 0 dropped, 2 now" in box.ctl("semantic", "refresh"), "nothing is left to do")
+        reply = box.chat("Where is the nearest library in town", headers={"cache-control": "only-if-cached"})
+        is_hit(reply, "semantic")
+        reply = box.chat(OTHER_WORDS, headers={"cache-control": "only-if-cached"})
+        equal(reply.status, 200 if near else 504, embedder)
+    semantic_hit(box.chat(OTHER_WORDS), "Press the link in the mail.")
+    equal(up.count(), calls, "calls")
+
+
+@test("semantic: a damaged model costs other words only, and is named", limit=40)
+def damaged_model():
+    up = upstream()
+    box = semantic_box(up)
+    stored(box, up, ASKED, "still exact")
+    copy = os.path.join(box.folder, "damaged.lmodel")
+    with open(MODEL, "rb") as model, open(copy, "wb") as damaged:
+        data = bytearray(model.read())
+        data[len(data) // 2] ^= 1
+        damaged.write(data)
+    equal(box.terminate(), 0, "exit code on SIGTERM")
+    box.tolerated = "the local model is damaged"
+    box.write_config({"semantic": {"model": copy}})
+    box.start()
+    box.wait_log("the local model is damaged: nothing similar is found. Import it anew and restart", timeout=15)
+    is_hit(box.chat(ASKED))
+    say(up, "asked again")
+    is_miss(box.chat(OTHER_WORDS))
+    is_hit(box.chat(OTHER_WORDS))
+    metrics = box.metrics()
+    equal(metrics['larder_semantic_skipped_total{reason="not_ready"}'], 1, "skipped")
+    equal([value for name, value in metrics.items() if name.startswith("larder_semantic_ready{")], [0], "ready")
+    check("the local model is damaged" in box.ctl("status"), box.ctl("status"))
+    box.ctl("semantic", "refresh", code=None)
+    is_hit(box.chat("Does Larder work offline?", model="larder"), "pack")
+    is_miss(box.chat("Could Larder work offline at all?"))
+    equal(box.terminate(), 0, "exit code on SIGTERM")
+    box.write_config({"semantic": {"model": MODEL}})
+    box.start()
+    ready(box)
+    wait_until(lambda: box.metrics()["larder_semantic_codes_left"] == 0 and
+               box.metrics()["larder_semantic_codes"] == 3, "the codes that were not made", 30)
+    semantic_hit(box.chat("How might I reset my account's password?"), "asked again")
+
+
 @test("semantic: only-if-cached is answered, x-larder-similarity-min only tightens")
 def wishes():
     up = upstream()

@@ -259,6 +259,27 @@ def survives_kill():
     limited(box.chat("four", key=key), "rate_limit_exceeded")
 
 
+@test("tenants: a line that is down costs nothing; a question kept for later counts when it is asked", limit=60)
+def line_down():
+    up = upstream()
+    box = box_for(up, [{"name": "kiosk", "limits": {"requests_per_day": 2}}])
+    key = box.add_tenant("kiosk")
+    is_miss(box.chat("one", key=key))
+    up.vanish()
+    for n in range(4):
+        equal(box.chat("offline %d" % n, key=key).status, 503, "offline, and not at a limit")
+    kept = box.chat("later", key=key, headers={"prefer": "respond-async"})
+    equal(kept.status, 202, "kept for later")
+    where = kept.json["location"] if "location" in kept.json else kept.header("location")
+    up.start()
+    end = time.monotonic() + 20
+    while box.get(where, key=key).header("cache-status") != "larder; hit; detail=deferred":
+        check(time.monotonic() < end, "it was never answered")
+        time.sleep(0.2)
+    limited(box.chat("two", key=key), "rate_limit_exceeded")
+    equal(up.count(), 2, "calls")
+
+
 @test("tenants: a group's limits count for its members together, a model's for that model", limit=60)
 def groups_and_models():
     up = upstream()
@@ -402,6 +423,10 @@ def unread():
     box = box_for(up, [{"name": "paid", "limits": {"usd_per_day": 5}},
                        {"name": "counted", "limits": {"requests_per_day": 1}}])
     paid, counted = box.add_tenant("paid"), box.add_tenant("counted")
+    refused = box.ask("/v1/audio/speech", {"model": "tts-1", "input": "hello"}, key=paid)
+    equal((refused.status, refused.json["error"]["code"]), (403, "not_counted"), "what a path costs is not known")
+    equal(box.ask("/v1/moderations", {"input": "hello"}, key=paid).status, 200, "costs nothing")
+    up.reset()
     large = "x" * (1100 << 10)
     equal(box.chat(large, key=paid).status, 413, "money is limited")
     equal(box.chat(large, key=counted).status, 200, "requests are limited")

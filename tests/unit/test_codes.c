@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "platform/crypto.h"
 #include "platform/file.h"
@@ -40,6 +41,7 @@ static int setup(void **state)
     folder = store_test_folder();
     memset(space_of_id, 0, sizeof space_of_id);
     assert_int_equal(codes_open(&codes, folder, 256 << 20, false), RC_OK);
+    assert_int_equal(codes.kv.page_size, sysconf(_SC_PAGESIZE));
     atomic_store(&codes.damaged, 0);
     return 0;
 }

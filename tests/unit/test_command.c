@@ -212,7 +212,7 @@ static void test_the_semantic_tier(void **state)
 {
     (void)state;
     assert_int_equal(run("semantic show"), RC_OK);
-    expect_said("embedder  none: exact hits only\n");
+    expect_said("embedder  none (none is configured: only the same questions are answered)\n");
     expect_said("rejected  0 pairs\n");
     expect_said("route openai:*: learn, at most 5.0 % of hits wrong\n");
     expect_said("no labels yet");

@@ -1,91 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tests/unit/test_config.c — the built-in default, exact words for wrong files, overrides, print, reload. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
-#include <cmocka.h>
-
-#include "app/config.h"
 #include "app/config_table.h"
 #include "platform/log.h"
-#include "platform/rc.h"
-
-enum { ARENA_SIZE = 1 << 20, PRINT_MAX = 1 << 16 };
-
-static _Alignas(65536) unsigned char memory[2][ARENA_SIZE];
-static struct arena arenas[2];
-static struct config_report report;
-static char printed[2][PRINT_MAX];
-static const char *const *overrides;
-static unsigned override_count;
-
-static const char *environment(const char *name)
-{
-    static const char *const names[][2] = {
-        {"OPENAI_API_KEY", "sk-from-environment"}, {"EMPTY", ""}, {"WHILE", "3m"}, {"BAD", "two\nlines"}, {"N_1", "7"}};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i][0], name) == 0) return names[i][1];
-    return NULL;
-}
-
-static struct config_source source_of(bool file)
-{
-    return (struct config_source){.file_name = file ? "larder.yaml" : NULL,
-                                  .overrides = overrides,
-                                  .override_count = override_count,
-                                  .environment = environment};
-}
-
-static int load(unsigned which, const char *text, struct config **config)
-{
-    struct config_source source = source_of(text[0] != 0);
-    arena_reset(&arenas[which], ARENA_SIZE);
-    return config_load(&arenas[which], span_text(text), &source, config, &report);
-}
-
-static void print_report(void)
-{
-    struct config_source source = source_of(true);
-    struct text out = text_on(printed[1], PRINT_MAX);
-    for (unsigned i = 0; i < report.count; i++) {
-        config_issue_print(&report.issues[i], &source, &out);
-        text_put_char(&out, '\n');
-    }
-}
-
-static const struct config *load_ok(const char *text)
-{
-    struct config *config;
-    int rc = load(0, text, &config);
-    print_report();
-    if (rc != RC_OK) print_error("%s", printed[1]);
-    assert_int_equal(rc, RC_OK);
-    assert_non_null(config);
-    return config;
-}
-
-/* `said`: every issue, a line each. */
-static void load_says(const char *text, int rc, const char *said)
-{
-    struct config *config;
-    assert_int_equal(load(0, text, &config), rc);
-    assert_int_equal(config != NULL, rc == RC_OK);
-    print_report();
-    assert_string_equal(printed[1], said);
-}
-
-static void assert_span(struct span s, const char *want)
-{
-    assert_int_equal(s.size, strlen(want));
-    assert_memory_equal(s.data, want, s.size);
-    assert_int_equal(s.data[s.size], 0);
-}
+#include "tests/unit/config_test.h"
 
 static void test_built_in_default_runs(void **state)
 {
@@ -280,8 +202,17 @@ static void test_wrong_providers_and_routes_are_told_exactly(void **state)
         "routes:\n  - match: {model: x}\n    providers: [nobody, opnai]\n", RC_INVALID,
         "larder.yaml:3:17: error: routes.0.providers: no provider is called \"nobody\"\n"
         "larder.yaml:3:25: error: routes.0.providers: no provider is called \"opnai\"; did you mean \"openai\"?\n");
-    load_says("routes:\n  - match: {dialect: anthropic}\n    providers: [openai]\n", RC_INVALID,
-              "larder.yaml:3:16: error: routes.0: provider \"openai\" speaks openai, the route anthropic\n");
+    load_says("routes:\n  - providers: [openai, anthropic]\n", RC_INVALID,
+              "larder.yaml:2:16: error: routes.0: provider \"anthropic\" speaks anthropic, the first one openai: say "
+              "match.dialect, and the others are bridged\n");
+    load_says("providers:\n- {name: a, dialect: openai, base_url: \"https://a\", passthrough: true}\n"
+              "routes:\n- match: {dialect: anthropic}\n  providers: [a]\n",
+              RC_OK,
+              "larder.yaml:5:14: warning: routes.0: provider \"a\" speaks openai, the route anthropic: no client's "
+              "credential goes there, so without a key of the box it is never asked\n");
+    load_says("providers:\n- {name: a, dialect: openai, base_url: \"https://a\"}\n"
+              "routes:\n- match: {dialect: anthropic}\n  providers: [a]\n",
+              RC_OK, "");
     load_says("providers:\n"
               "- {name: a, dialect: openai, base_url: \"https://a\", passthrough: true}\n"
               "- {name: b, dialect: openai, base_url: \"https://b\", passthrough: true}\n"
@@ -329,48 +260,6 @@ static void test_plain_http_and_odd_urls_warn(void **state)
     load_says("providers:\n- {name: a, dialect: openai, base_url: \"http://localhost:1/v1\", key: k}\n", RC_OK, "");
     load_says("routes: [{match: {model: x}}]\n", RC_OK,
               "larder.yaml:1:10: warning: routes.0: it has neither providers nor packs, so nothing can answer\n");
-}
-
-static void test_tenants(void **state)
-{
-    (void)state;
-    const struct config *c =
-        load_ok("providers: [{name: lan, dialect: openai, base_url: \"http://10.0.0.2\"}]\n"
-                "tenants:\n"
-                "- {name: floor, limits: {usd_per_month: 12.5, requests_per_day: 7}}\n"
-                "- name: kiosk\n"
-                "  group: floor\n"
-                "  providers: [lan]\n"
-                "  limits: {requests_per_minute: 60, tokens_per_minute: 100000, usd_per_day: 2, concurrent: 4}\n"
-                "  models: [{model: \"gpt-5*\", limits: {usd_per_minute: 0.01}}, {model: \"*\", limits: "
-                "{tokens_per_month: 9}}]\n");
-    const struct config_tenant *floor = &c->tenants[0], *kiosk = &c->tenants[1];
-    assert_int_equal(c->tenant_count, 2);
-    assert_float_equal(floor->quota.usd[PER_MONTH], 12.5, 0);
-    assert_int_equal(floor->quota.requests[PER_DAY], 7);
-    assert_int_equal(floor->quota.requests[PER_MINUTE], 0);
-    assert_int_equal(floor->provider_count, 0);
-    assert_span(kiosk->group, "floor");
-    assert_int_equal(kiosk->provider_count, 1);
-    assert_int_equal(kiosk->providers[0], 0);
-    assert_int_equal(kiosk->quota.requests[PER_MINUTE], 60);
-    assert_int_equal(kiosk->quota.tokens[PER_MINUTE], 100000);
-    assert_float_equal(kiosk->quota.usd[PER_DAY], 2, 0);
-    assert_int_equal(kiosk->quota.concurrent, 4);
-    assert_int_equal(kiosk->model_count, 2);
-    assert_span(kiosk->models[0].model, "gpt-5*");
-    assert_float_equal(kiosk->models[0].quota.usd[PER_MINUTE], 0.01, 0);
-    assert_int_equal(kiosk->models[1].quota.tokens[PER_MONTH], 9);
-    load_says("tenants: [{name: a, group: b}, {name: b}]\n", RC_INVALID,
-              "larder.yaml:1:28: error: tenants.0: no entry of tenants before this one is called \"b\"\n");
-    load_says("tenants: [{name: a}, {name: b, group: a}, {name: c, group: b}]\n", RC_INVALID,
-              "larder.yaml:1:60: error: tenants.2: \"b\" is in a group itself\n");
-    load_says("tenants: [{name: a, models: [{limits: {concurrent: 1}}]}]\n", RC_INVALID,
-              "larder.yaml:1:30: error: tenants.0.models.0.model: required, and not there\n");
-    load_says(
-        "tenants: [{name: a, limits: {usd_per_day: -1}}]\n", RC_INVALID,
-        "larder.yaml:1:43: error: tenants.0.limits.usd_per_day: \"-1\" is no number from 0 to 1000000, like 0.5\n");
-    load_says("prices: cheap\n", RC_INVALID, "larder.yaml:1:9: error: prices: \"cheap\" is not builtin or file:PATH\n");
 }
 
 static void test_what_is_not_built_yet(void **state)
@@ -619,7 +508,6 @@ int main(void)
         cmocka_unit_test(test_wrong_files_are_told_exactly),
         cmocka_unit_test(test_wrong_providers_and_routes_are_told_exactly),
         cmocka_unit_test(test_plain_http_and_odd_urls_warn),
-        cmocka_unit_test(test_tenants),
         cmocka_unit_test(test_what_is_not_built_yet),
         cmocka_unit_test(test_environment_is_put_in),
         cmocka_unit_test(test_overrides_come_before_reading),

@@ -245,9 +245,8 @@ static void test_what_remains_is_said(void **state)
     assert_int_equal(rmdir(path), 0);
 }
 
-static const char erase_yaml[] = SEMANTIC_TEST_START
-    "semantic: {shadow: {rate: 0}}\n" SEMANTIC_TEST_PROVIDERS
-    "routes:\n" SEMANTIC_TEST_ROUTE("*", "box", "semantic: preset");
+static const char erase_yaml[] = SEMANTIC_TEST_START "semantic: {shadow: {rate: 0}}\n" SEMANTIC_TEST_PROVIDERS
+                                                     "routes:\n" SEMANTIC_TEST_ROUTE("*", "box", "semantic: preset");
 
 static int start_here(void **state)
 {

@@ -250,6 +250,9 @@ static void test_charges(void **state)
     limits_settle(&r, &usage, 280);
     r.body = SPAN("{}");
     assert_int_equal(limits_take(&r, &why), RC_OK);
+    limits_give_back(&r); /* no provider was there: as if it had never been */
+    limits_give_back(&r);
+    assert_int_equal(limits_take(&r, &why), RC_OK);
     assert_int_equal(r.ticket.tokens, 1 + LIMITS_OUTPUT_GUESS);
     limits_settle(&r, NULL, 0);                       /* cut off: the guess stands */
     assert_int_equal(limits_take(&r, &why), RC_FULL); /* 100 + 1025 used, 1025 more do not fit into 2000 */
@@ -280,6 +283,8 @@ static void test_unread(void **state)
     fresh();
     entry("ann", "")->quota.requests[PER_DAY] = 1;
     struct request r = asker("ann", "", "");
+    assert_int_equal(limits_take_unread(&r, &why), RC_OK);
+    limits_give_back(&r);
     assert_int_equal(limits_take_unread(&r, &why), RC_OK);
     limits_settle(&r, NULL, 0);
     assert_int_equal(limits_take_unread(&r, &why), RC_FULL);

@@ -28,6 +28,8 @@ static struct request *of(const char *first, const char *lines)
     int size = snprintf(bytes, sizeof bytes, "%s HTTP/1.1\r\nHost: box\r\n%s\r\n", first, lines);
     assert_int_equal(http_parse_request(span_of(bytes, (size_t)size), 0, sizeof bytes, &exchange.head), RC_OK);
     request.x = &exchange;
+    bool messages = span_starts_with(exchange.head.path, SPAN("/v1/messages"));
+    request.dialect = messages ? DIALECT_ANTHROPIC : DIALECT_OPENAI;
     return &request;
 }
 
@@ -65,6 +67,36 @@ static void test_head(void **state)
         &anthropic, PAY_BOX_KEY, -1,
         "POST /v1/messages HTTP/1.1\r\nHost: h\r\nanthropic-version: 2023-06-01\r\nx-api-key: sk-ant\r\n"
         "Accept-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n");
+}
+
+/* To the other dialect's provider: its path, its version, its form of the box's key, and nothing of the client's. */
+static void test_the_head_of_a_bridged_call(void **state)
+{
+    struct config_provider anthropic = {
+        .name = SPAN("a"), .dialect = DIALECT_ANTHROPIC, .host = SPAN("h"), .port = 80, .key = SPAN("sk-ant")};
+    struct request *r =
+        of("POST /v1/chat/completions?a=b",
+           "Authorization: Bearer lk-1\r\nOpenAI-Beta: x\r\nx-stainless-os: Linux\r\nUser-Agent: me\r\n");
+    (void)state;
+    r->endpoint = ENDPOINT_CHAT;
+    expect_head(
+        r, &anthropic, PAY_BOX_KEY, 2,
+        "POST /v1/messages HTTP/1.1\r\nHost: h\r\nUser-Agent: me\r\nAccept: application/json, text/event-stream\r\n"
+        "Content-Type: application/json\r\nanthropic-version: 2023-06-01\r\nx-api-key: sk-ant\r\n"
+        "Accept-Encoding: identity\r\nContent-Length: 2\r\n\r\n");
+    anthropic.headers[0] = (struct config_header){SPAN("Anthropic-Version"), SPAN("2026-10-21")};
+    anthropic.header_count = 1;
+    expect_head(
+        r, &anthropic, PAY_FREE, 2,
+        "POST /v1/messages HTTP/1.1\r\nHost: h\r\nUser-Agent: me\r\nAccept: application/json, text/event-stream\r\n"
+        "Content-Type: application/json\r\nAnthropic-Version: 2026-10-21\r\n"
+        "Accept-Encoding: identity\r\nContent-Length: 2\r\n\r\n");
+    r = of("POST /v1/messages?beta=true", "x-api-key: lk-1\r\nanthropic-version: 2023-06-01\r\nanthropic-beta: x\r\n");
+    r->endpoint = ENDPOINT_CHAT;
+    expect_head(r, &cloud, PAY_BOX_KEY, 2,
+                "POST /v1/chat/completions HTTP/1.1\r\nHost: api.cloud.example\r\nAccept: application/json, "
+                "text/event-stream\r\nContent-Type: application/json\r\nAuthorization: Bearer sk-box\r\n"
+                "Accept-Encoding: identity\r\nContent-Length: 2\r\n\r\n");
 }
 
 static void test_a_virtual_key_never_goes_up(void **state)
@@ -157,6 +189,24 @@ static enum payment pays(enum tenant_kind kind, bool anonymous, const char *key,
     return payment_of(r, &p);
 }
 
+/* The client's own credential never pays a provider of the other dialect. */
+static void test_who_pays_across_the_bridge(void **state)
+{
+    struct config_provider p = {.dialect = DIALECT_ANTHROPIC, .passthrough = true};
+    struct request *r = of("GET /", "");
+    (void)state;
+    r->tenant.kind = TENANT_PASSTHROUGH;
+    r->anonymous_allowed = true;
+    assert_int_equal(payment_of(r, &p), PAY_NONE);
+    p.key = SPAN("k");
+    assert_int_equal(payment_of(r, &p), PAY_NONE);
+    r->tenant.kind = TENANT_VIRTUAL;
+    assert_int_equal(payment_of(r, &p), PAY_BOX_KEY);
+    r->tenant.kind = TENANT_PASSTHROUGH;
+    p = (struct config_provider){.dialect = DIALECT_ANTHROPIC};
+    assert_int_equal(payment_of(r, &p), PAY_FREE);
+}
+
 static void test_who_pays(void **state)
 {
     (void)state;
@@ -215,11 +265,13 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_head),
+        cmocka_unit_test(test_the_head_of_a_bridged_call),
         cmocka_unit_test(test_a_virtual_key_never_goes_up),
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_a_type_longer_than_any),
         cmocka_unit_test(test_no_memory),
         cmocka_unit_test(test_who_pays),
+        cmocka_unit_test(test_who_pays_across_the_bridge),
         cmocka_unit_test(test_a_portal_is_no_provider),
     };
     return cmocka_run_group_tests_name("upstream call", tests, start, NULL);
