@@ -44,7 +44,7 @@ bool boot_is_ready(void)
 
 static void drain_tick(struct loop_timer *timer)
 {
-    unsigned busy = server_busy(&boot.api);
+    unsigned busy = server_busy(&boot.api) + probe_running() + later_is_busy();
     if (busy == 0 || clock_monotonic_us() >= boot.drain_deadline_us) {
         if (busy) log_warn("boot", "%u requests were still under way at the end", busy);
         loop_stop();
@@ -61,6 +61,8 @@ void boot_shutdown(void)
     boot.drain_deadline_us = clock_monotonic_us() + (uint64_t)DRAIN_SECONDS * CLOCK_SECOND;
     server_drain(&boot.api);
     flights_drain();
+    probe_stop();
+    later_stop();
     boot.drain_timer.fire = drain_tick;
     (void)loop_timer_set(&boot.drain_timer, clock_monotonic_us() + CLOCK_SECOND / 50);
 }
@@ -215,8 +217,6 @@ static void close_all(void)
     server_stop(&boot.api);
     server_stop(&boot.admin);
     control_close();
-    probe_stop();
-    later_stop();
     gateway_close();
     semantic_stop();
     cache_close();

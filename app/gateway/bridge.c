@@ -20,6 +20,8 @@ int bridge_request(enum dialect to, struct span body, struct json_scratch *scrat
     if (rc != RC_OK) return rc == RC_INVALID ? RC_CORRUPT : rc;
     struct json_scratch spare = json_spare(scratch, root);
     if (spare.capacity == 0) return RC_TOO_LARGE;
+    if (json_kind(json_get(root, "model")) != JSON_STRING || json_kind(json_get(root, "messages")) != JSON_ARRAY)
+        return RC_CORRUPT;
     rc = to == DIALECT_ANTHROPIC ? bridge_request_to_anthropic(root, &spare, out, refusal)
                                  : bridge_request_to_openai(root, &spare, out, refusal);
     return rc == RC_OK && out->truncated ? RC_TOO_LARGE : rc;

@@ -59,3 +59,8 @@ void later_stop(void)
 {
     loop_timer_cancel(&timer);
 }
+
+bool later_is_busy(void)
+{
+    return busy;
+}

@@ -16,6 +16,8 @@ enum { LATER_ARENA_FACTOR = 8 /* times parse_max: question read and composed, an
 int later_reserve(const struct config *config);
 /* In the loop's first turn. */
 void later_start(struct fiber_pool *pool);
+/* The box is stopping; flights_drain cancels the call that is out. */
 void later_stop(void);
+bool later_is_busy(void);
 
 #endif

@@ -9,7 +9,8 @@ enum { LOOK_US = 50000, SHORT_US = 2000000, PATIENT_EVERY = 4 };
 
 static struct fiber_pool *background;
 static struct loop_timer timer;
-static unsigned running, count;
+static struct fiber *running[PROBES_MAX];
+static unsigned running_count, count;
 
 struct probe {
     struct generation *generation;
@@ -30,18 +31,22 @@ static void probe_fiber(void *arg)
     struct generation *g = probe.generation;
     const struct config_provider *p = &g->config->providers[probe.index];
     struct upstream_call call = {0};
-    running++;
+    unsigned place = 0;
+    while (running[place]) place++;
+    running[place] = fiber_self();
+    running_count++;
     generation_hold(g);
     int rc = upstream_probe(g->upstreams[probe.index], &call, clock_monotonic_us() + patience_us(p));
     health_probed(&g->health[probe.index], p, &call, rc);
     generation_release(g);
-    running--;
+    running[place] = NULL;
+    running_count--;
 }
 
 static void look(struct loop_timer *fired)
 {
     struct generation *g = gateway.current;
-    for (unsigned i = 0; i < g->config->provider_count && running < PROBES_MAX; i++) {
+    for (unsigned i = 0; i < g->config->provider_count && running_count < PROBES_MAX; i++) {
         struct probe probe = {g, i};
         if (!health_probe_due(&g->health[i], &g->config->providers[i])) continue;
         if (fiber_start(background, probe_fiber, &probe) != RC_OK) g->health[i].probing = false;
@@ -60,5 +65,12 @@ void probe_start(struct fiber_pool *pool)
 void probe_stop(void)
 {
     loop_timer_cancel(&timer);
+    for (unsigned i = 0; i < PROBES_MAX; i++)
+        if (running[i]) fiber_cancel(running[i]);
     breaker_background(false);
+}
+
+unsigned probe_running(void)
+{
+    return running_count;
 }

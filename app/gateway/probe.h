@@ -15,6 +15,8 @@ enum { PROBES_MAX = 4 /* at once */ };
 
 /* In the loop's first turn. */
 void probe_start(struct fiber_pool *pool);
+/* The box is stopping: no further probe, and those that are out are cancelled. */
 void probe_stop(void);
+unsigned probe_running(void);
 
 #endif

@@ -22,7 +22,6 @@ import threading
 import time
 import urllib.request
 
-import run
 from run import LARDER, TOOLS, TOP, Program, free_port
 
 FAILING = 200          # of a thousand calls
@@ -334,10 +333,10 @@ def read_options():
     p.add_argument("--seconds", type=float, default=600, help="how long the mixed load lasts")
     p.add_argument("--outage", type=float, default=60, help="how long the provider is away")
     p.add_argument("--only", help="sections, by comma: " + " ".join(SECTIONS))
-    p.add_argument("--prefer", action="store_true", help="as root: runs before the machine's other programs")
+    p.add_argument("--prefer", action="store_true", help="as root: all that is measured runs before the machine's other programs (SCHED_FIFO)")
     o = p.parse_args()
     if o.prefer:
-        run.prefer()
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))  # what is started inherits it
     return o
 
 

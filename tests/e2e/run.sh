@@ -113,17 +113,23 @@ finished() {
 }
 
 need_python
-# side by side: what the frameworks and programs above the libraries need takes most of the time
-( make_go ) & go_job=$!
-( make_venv "$build/venv-more" "$here/requirements-more.txt" ) & more_job=$!
-( make_aider ) & aider_job=$!
+# side by side: what the frameworks and programs above the libraries need takes most of the time; only where they are run
+more=yes
+case " $* " in *test_more_clients.py*) ;; *.py\ *) more= ;; esac
+if [ -n "$more" ]; then
+    ( make_go ) & go_job=$!
+    ( make_venv "$build/venv-more" "$here/requirements-more.txt" ) & more_job=$!
+    ( make_aider ) & aider_job=$!
+fi
 make_venv "$build/venv" "$here/requirements.txt"
 make_venv "$build/venv-old" "$here/requirements-old.txt"
 need_node
 make_node
-finished $more_job "$build/venv-more"
-finished $aider_job "$build/venv-aider"
-finished $go_job "$build/go"
+if [ -n "$more" ]; then
+    finished "$more_job" "$build/venv-more"
+    finished "$aider_job" "$build/venv-aider"
+    finished "$go_job" "$build/go"
+fi
 export NODE PATH
 
 files= ; filters=

@@ -11,7 +11,8 @@ import subprocess
 
 import harness
 from clients import need, worker
-from harness import ROOT, Box, check, equal, plain_upstream, test, upstream
+from harness import ROOT, Box, check, equal, plain_upstream, test
+from upstream_more import more_upstream as upstream
 from wire import TAIL
 
 QUICK = {"retry": {"attempts": 1}}
@@ -50,9 +51,14 @@ CLIENTS = [
     Client("ai-sdk", "node-ai", "openai", ("AI_APICallError", "AI_APICallError")),
     # it adds eager_input_streaming to a tool when it streams: another request, and another answer
     Client("ai-sdk", "node-ai", "anthropic", ("AI_APICallError", "AI_APICallError"), base="/v1", crossing=CHAT),
+    Client("ai-sdk responses", "node-ai", "openai", ("AI_APICallError", "AI_APICallError"), CHAT),
     Client("openai-go", "go", "openai", ("*openai.Error", "*openai.Error")),
     Client("go-openai", "go", "openai", ("*openai.APIError", "*openai.APIError")),
 ]
+
+LIBRARIES = [("python", "openai", "InternalServerError"), ("python", "anthropic", "ServiceUnavailableError"),
+             ("python-old", "openai", "InternalServerError"), ("python-old", "anthropic", "InternalServerError"),
+             ("node", "openai", "InternalServerError"), ("node", "anthropic", "ServiceUnavailableError")]
 
 
 def question(client, how):
@@ -120,6 +126,35 @@ def client_test(client):
 
 for row in CLIENTS:
     client_test(row)
+
+
+@test("more clients: without the provider the libraries of both raise their own exceptions, once", limit=60)
+def libraries_offline():
+    up = upstream()
+    box = Box(up, provider=QUICK)
+    up.vanish()
+    for kind, api, raised in LIBRARIES:
+        params = {"model": "m-test", "messages": [{"role": "user", "content": "new of " + kind}]}
+        if api == "anthropic":
+            params["max_tokens"] = 100
+        said = worker(kind).run(api=api, how="object", base_url=box.url("/v1" if api == "openai" else ""),
+                                key=harness.KEY, max_retries=2, params=params)
+        equal((said["ok"], said.get("status"), said.get("class")), (False, 503, raised), "%s of %s" % (api, kind))
+        check("The box is offline" in said["message"], said)
+        equal(said["headers"].get("x-should-retry"), "false", "x-should-retry")
+
+
+@test("more clients: the same question of another framework and language is a hit", limit=90)
+def across():
+    up = upstream()
+    box = Box(up)
+    alike = [c for c in CLIENTS if c.api == "openai" and c.name in
+             ("langchain-openai", "litellm", "ai-sdk", "openai-go", "go-openai")]
+    first = answered(alike[0], box, "stream", "which capital")
+    for client in alike:
+        for how in CHAT:
+            equal(answered(client, box, how, "which capital")["text"], first["text"], client.title())
+    equal(up.count(), 1, "calls")
 
 
 @test("more clients: a virtual key in each: the box's key goes up, theirs never does", limit=90)
@@ -223,7 +258,8 @@ def llm_command():
     equal(up.count(), 1, "calls")
 
 
-@test("more clients: the DUMMY_KEY of llm is no credential: a LAN server answers, the internet's is never asked")
+@test("more clients: the DUMMY_KEY of llm is no credential: a LAN server answers, the internet's is never asked",
+      limit=90)
 def llm_without_key():
     lan = plain_upstream()
     lan.needs_key = False

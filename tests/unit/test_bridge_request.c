@@ -334,6 +334,8 @@ static void test_small_rooms_are_told(void **state)
         assert_true(rc == RC_OK || rc == RC_TOO_LARGE);
     }
     assert_int_equal(convert(DIALECT_OPENAI, "{"), RC_CORRUPT);
+    assert_int_equal(convert(DIALECT_OPENAI, "2"), RC_CORRUPT);
+    assert_int_equal(convert(DIALECT_ANTHROPIC, "{\"model\":\"m\"}"), RC_CORRUPT);
 }
 
 int main(void)

@@ -16,7 +16,8 @@ async function ask(job) {
     const model = createOpenAI(options).embedding(job.model);
     return { ok: true, vector: (await embed({ model, value: job.text, maxRetries: 0 })).embedding };
   }
-  const model = job.api === "openai" ? createOpenAI(options).chat(job.model) : createAnthropic(options)(job.model);
+  const model = job.client === "ai-sdk responses" ? createOpenAI(options).responses(job.model)
+    : job.api === "openai" ? createOpenAI(options).chat(job.model) : createAnthropic(options)(job.model);
   const call = { model, prompt: job.text, maxRetries: 0 };
   if (job.how.startsWith("tools")) call.tools = { weather };
   if (!job.how.endsWith("stream")) {
