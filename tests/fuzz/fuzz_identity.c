@@ -120,7 +120,8 @@ static bool rewrite(struct span body, enum dialect dialect, unsigned long alter,
 static int read(struct span body, enum dialect dialect, struct question *q)
 {
     static const struct span masks[] = {TABLE_TEXT("{date}"), TABLE_TEXT("id-\\w+")};
-    struct question_context context = {dialect, SPAN("scope"), masks, 0};
+    static const struct hash_key key;
+    struct question_context context = {.dialect = dialect, .scope = SPAN("scope"), .masks = masks, .key = &key};
     struct span error;
     int rc = question_read(body, &context, &scratch, &arena, q, &error);
     if (rc != RC_OK && error.size == 0) abort();
