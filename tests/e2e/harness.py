@@ -280,12 +280,12 @@ class Box:
             bad = [line for line in self.log().split("\n") if BAD_LINES.search(line)
                    and not (self.tolerated and re.search(self.tolerated, line, re.I))]
             check(not bad, "the box's log says:", "\n".join(bad[:5]))
+            if not KEEP:                    # after a fault the log is still to be shown; all goes at the run's end
+                shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             if self.process and self.process.poll() is None:
                 self.process.kill()
                 self.process.wait()
-            if not KEEP:
-                shutil.rmtree(self.folder, ignore_errors=True)
 
     def alive(self):
         return self.process is not None and self.process.poll() is None

@@ -149,6 +149,8 @@ for api in OTHER:
         box, up = bridged(api)
         for how in ("cut=4", "reset=4", "clean=4", "no_end"):
             reply = box.ask(PATH[api], harness.message_body("c [[%s]]" % how, stream=True), wait=False, key=None)
+            if how.startswith("reset") and reply.status == 502:
+                continue                    # the reset threw away what the box had not read yet
             equal(reply.status, 200)
             reply.all()
             equal(reply.clean, False, "a clean end of a stream that was cut (%s)" % how)
