@@ -129,8 +129,8 @@ static void embed_all(void *arg)
     generation_hold(g);
     held = g;
     for (unsigned pack = 0; mine == run && pack < g->config->pack_count; pack++) embed_pack(pack, mine);
+    if (held) generation_release(g); /* else pack_words_stop did, while a question was at a worker */
     held = NULL;
-    generation_release(g);
     embedding = false;
     if (mine == run) busy = false;
     if (mine == run) log_debug("gateway", "%u questions of packs are found in other words", ready);
