@@ -12,7 +12,16 @@
 long __real_sysconf(int name);
 long __wrap_sysconf(int name);
 
-long __wrap_sysconf(int name)
+#if defined(__has_attribute)
+#if __has_attribute(disable_sanitizer_instrumentation)
+#define BARE __attribute__((disable_sanitizer_instrumentation)) /* the thread sanitizer asks before it is there */
+#endif
+#endif
+#if !defined(BARE)
+#define BARE
+#endif
+
+BARE long __wrap_sysconf(int name)
 {
     return name == _SC_PAGESIZE ? TEST_PAGE_SIZE : __real_sysconf(name);
 }
