@@ -474,7 +474,8 @@ int question_read(struct span body, const struct question_context *context, stru
     canonical_start(&c, arena, set.count > 0 ? &mask : NULL);
     if (context->key) canonical_key(&c, context->key);
     rc = identify(&r, &c, context, root, error);
+    if (rc != RC_OK) return rc; /* its sentence may lie behind the mark */
     if (context->key) question->apart = canonical_apart(&c);
     arena_rewind(arena, mark);
-    return rc == RC_OK ? keep_texts(&r) : rc;
+    return keep_texts(&r);
 }
